@@ -1,0 +1,12 @@
+//! `ignition-rs`: provisions a machine once, at first boot, from the initrd.
+//!
+//! Three functions, never mixed: **parse** bytes into a checked [`config`], **plan** it against a [`view`] of the
+//! machine into a [`plan`], **execute** that plan. See `docs/architecture.md`.
+
+pub mod config;
+pub mod plan;
+pub mod report;
+pub mod view;
+
+#[path = "../stages/mod.rs"]
+pub mod stages;

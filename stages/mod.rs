@@ -1,0 +1,90 @@
+//! The stages: what each must know and what it decides. Pure planners: `(&Config, &View) -> Plan`.
+//!
+//! A phase exists where later decisions need earlier effects; only between phases is the view asked again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+pub mod files;
+
+/// The stages, in boot order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Get the config without the network
+    FetchOffline,
+    /// Get the config
+    Fetch,
+    /// Kernel arguments
+    Kargs,
+    /// Partitions, RAID, LUKS, filesystems
+    Disks,
+    /// Mount the filesystems under the root
+    Mount,
+    /// Accounts, files, units
+    Files,
+    /// Unmount what mount mounted
+    Umount,
+}
+
+impl Stage {
+    /// All of them, in boot order.
+    pub const ALL: [Self; 7] =
+        [Self::FetchOffline, Self::Fetch, Self::Kargs, Self::Disks, Self::Mount, Self::Files, Self::Umount];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FetchOffline => "fetch-offline",
+            Self::Fetch => "fetch",
+            Self::Kargs => "kargs",
+            Self::Disks => "disks",
+            Self::Mount => "mount",
+            Self::Files => "files",
+            Self::Umount => "umount",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Not the name of a stage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a stage; stages are fetch-offline, fetch, kargs, disks, mount, files, umount")]
+pub struct UnknownStage(String);
+
+impl FromStr for Stage {
+    type Err = UnknownStage;
+
+    fn from_str(name: &str) -> Result<Self, UnknownStage> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name).ok_or_else(|| UnknownStage(name.to_owned()))
+    }
+}
+
+/// The phases of all stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// fetch: the config is there, cache and flag are written
+    Config,
+    /// files: groups, users, passwords
+    Accounts,
+    /// files: home permissions and SSH keys; needs the accounts' ids and homes
+    Keys,
+    /// files: directories, files, links
+    Nodes,
+    /// files: units, drop-ins, masks
+    Units,
+    /// files: presets; a disabled unit's line depends on the units that are there now
+    Presets,
+    /// files: crypttab, LUKS key files, provider output files
+    Luks,
+    /// files: the result file
+    Result,
+}
