@@ -124,7 +124,13 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.severity)?;
         match (self.pointer.0.is_empty(), self.position) {
-            (false, Some(at)) => write!(f, " at {}, line {} col {}", self.pointer.dollar(), at.line, at.column)?,
+            (false, Some(at)) => write!(
+                f,
+                " at {}, line {} col {}",
+                self.pointer.dollar(),
+                at.line,
+                at.column
+            )?,
             (true, Some(at)) => write!(f, " at line {} col {}", at.line, at.column)?,
             (false, None) => write!(f, " at {}", self.pointer.dollar())?,
             (true, None) => {}
@@ -148,7 +154,12 @@ impl Report {
 
     /// Adds an entry whose position is not known yet.
     pub fn add(&mut self, severity: Severity, pointer: Pointer, message: impl Into<String>) {
-        self.entries.push(Entry { severity, pointer, position: None, message: message.into() });
+        self.entries.push(Entry {
+            severity,
+            pointer,
+            position: None,
+            message: message.into(),
+        });
     }
 }
 

@@ -7,8 +7,6 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-pub mod files;
-
 /// The stages, in boot order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,8 +29,15 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in boot order.
-    pub const ALL: [Self; 7] =
-        [Self::FetchOffline, Self::Fetch, Self::Kargs, Self::Disks, Self::Mount, Self::Files, Self::Umount];
+    pub const ALL: [Self; 7] = [
+        Self::FetchOffline,
+        Self::Fetch,
+        Self::Kargs,
+        Self::Disks,
+        Self::Mount,
+        Self::Files,
+        Self::Umount,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -63,7 +68,10 @@ impl FromStr for Stage {
     type Err = UnknownStage;
 
     fn from_str(name: &str) -> Result<Self, UnknownStage> {
-        Self::ALL.into_iter().find(|stage| stage.name() == name).ok_or_else(|| UnknownStage(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.name() == name)
+            .ok_or_else(|| UnknownStage(name.to_owned()))
     }
 }
 

@@ -27,8 +27,16 @@ pub enum Version {
 
 impl Version {
     /// All versions, oldest first.
-    pub const ALL: [Self; 8] =
-        [Self::V3_0, Self::V3_1, Self::V3_2, Self::V3_3, Self::V3_4, Self::V3_5, Self::V3_6, Self::V3_7];
+    pub const ALL: [Self; 8] = [
+        Self::V3_0,
+        Self::V3_1,
+        Self::V3_2,
+        Self::V3_3,
+        Self::V3_4,
+        Self::V3_5,
+        Self::V3_6,
+        Self::V3_7,
+    ];
 
     /// The version that every config is translated to.
     pub const NEWEST: Self = Self::V3_7;

@@ -147,7 +147,11 @@ impl Content {
     pub fn known(bytes: Vec<u8>) -> Self {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let sha512 = Digest::of(&bytes);
-        Self::Known { bytes: Secret::new(bytes), size, sha512 }
+        Self::Known {
+            bytes: Secret::new(bytes),
+            size,
+            sha512,
+        }
     }
 }
 

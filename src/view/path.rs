@@ -60,7 +60,11 @@ impl RootPath {
             return None;
         }
         let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
-        Some(if slash == 0 { Self::root() } else { Self(self.0.get(..slash)?.to_vec()) })
+        Some(if slash == 0 {
+            Self::root()
+        } else {
+            Self(self.0.get(..slash)?.to_vec())
+        })
     }
 
     /// The last component; `None` for `/`.
@@ -70,7 +74,10 @@ impl RootPath {
 
     /// The components from the root down.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &OsStr> {
-        self.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(OsStr::from_bytes)
+        self.0
+            .split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty())
+            .map(OsStr::from_bytes)
     }
 
     /// Number of components.
@@ -81,7 +88,10 @@ impl RootPath {
     /// Whether this path is `ancestor` or lies below it.
     pub fn starts_with(&self, ancestor: &Self) -> bool {
         ancestor.is_root()
-            || self.0.strip_prefix(ancestor.0.as_slice()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            || self
+                .0
+                .strip_prefix(ancestor.0.as_slice())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     }
 
     /// The path as the system's string, with its leading slash.

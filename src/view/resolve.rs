@@ -69,7 +69,10 @@ pub fn resolve_parent(view: &dyn View, path: &RootPath, asked: &RootPath) -> Res
                 }
             }
             Some(NodeKind::File { .. } | NodeKind::Other) => {
-                return Err(ResolveError::NotADirectory { path: asked.clone(), parent: here });
+                return Err(ResolveError::NotADirectory {
+                    path: asked.clone(),
+                    parent: here,
+                });
             }
         }
     }

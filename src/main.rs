@@ -1,0 +1,3 @@
+//! `ignition-rs`
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A linter over plans: checks their invariants, independent of the planners' code.

@@ -1,0 +1,1 @@
+//! What a step's effect is, laid over a view.

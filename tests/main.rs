@@ -1,0 +1,13 @@
+//! The integration tests: one binary, one module per area. Tests that need something this machine lacks say on stderr
+//! that they were skipped, and why.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests look at the machine from outside"
+)]
