@@ -124,7 +124,7 @@ pub enum Content {
     Known {
         /// The bytes
         #[serde(skip)]
-        bytes: Secret<Vec<u8>>,
+        bytes: Secret<std::sync::Arc<[u8]>>,
         /// Their number
         size: u64,
         /// Their digest
@@ -144,7 +144,8 @@ pub enum Content {
 
 impl Content {
     /// Content that is known now.
-    pub fn known(bytes: Vec<u8>) -> Self {
+    pub fn known(bytes: impl Into<std::sync::Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let sha512 = Digest::of(&bytes);
         Self::Known {

@@ -3,9 +3,14 @@
 //!
 //! Answers are fetched when they are asked for, so symlink chains need no guessing.
 
+mod overlay;
 mod path;
 mod resolve;
 
+#[cfg(test)]
+pub mod fake;
+
+pub use overlay::Overlay;
 pub use path::RootPath;
 pub use resolve::{ResolveError, resolve, resolve_parent};
 
