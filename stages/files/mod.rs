@@ -6,6 +6,11 @@
 
 use std::collections::BTreeMap;
 
+mod contents;
+pub mod nodes;
+mod planner;
+mod shim;
+
 use super::{PlanError, Progress};
 use crate::config::types::{Config, File, Hidden};
 
