@@ -10,3 +10,6 @@ pub mod view;
 
 #[path = "../stages/mod.rs"]
 pub mod stages;
+
+/// The progress record on ROOT: there only while a run is unfinished (design.md 3).
+pub const PROGRESS_PATH: &str = "/.ignition-progress";
