@@ -39,12 +39,14 @@ pub fn read(root: &Sysroot) -> Result<Progress, SysrootError> {
 pub fn parse(bytes: &[u8]) -> Progress {
     let mut progress = Progress::default();
     let text = String::from_utf8_lossy(bytes);
-    let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    progress.config = lines.next().and_then(|line| line.strip_prefix(HEADER)).and_then(Digest::from_hex);
-    if progress.config.is_none() {
-        return Progress::default();
-    }
-    for line in lines {
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        if let Some(config) = line.strip_prefix(HEADER) {
+            // A re-run with another config continues the record under a header of its own.
+            progress.config = Digest::from_hex(config);
+        }
+        if progress.config.is_none() {
+            return Progress::default();
+        }
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["file", path] => {
                 progress.files.entry(decode_path(path)).or_default();

@@ -433,3 +433,6 @@ fn named<'a>(owner: &'a NodeOwner, pointer: &Pointer) -> Result<Option<Named<'a>
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;
