@@ -131,7 +131,8 @@ pub enum Content {
         bytes: Secret<std::sync::Arc<[u8]>>,
         /// Their number
         size: u64,
-        /// Their digest
+        /// Their digest; not shown, because short secrets could be guessed from it
+        #[serde(skip)]
         sha512: Digest,
     },
     /// Bytes that are fetched when the step is executed

@@ -91,7 +91,7 @@ samples! { actions: Action {
     Action::WriteFile { base: Base::Existing, .. } => Action::WriteFile {
         path: RootPath::from("/etc/\u{1b}[2J\u{202e}hosts"),
         base: Base::Existing,
-        contents: vec![Content::known(CANARY.into())],
+        contents: vec![Content::known(CANARY.as_bytes())],
         access: Access { user: Owner::Account("core".into()), group: Owner::Id(500), mode: 0o640 },
     },
     Action::SetAccess { .. } => Action::SetAccess { path: RootPath::from("/srv"), access: access(0o1777) },
