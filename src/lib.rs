@@ -6,6 +6,7 @@
 pub mod config;
 pub mod fetch;
 pub mod plan;
+pub mod platform;
 pub mod report;
 pub mod view;
 

@@ -1,24 +1,55 @@
-//! What fetching needs of the system: host files and a clock.
+//! Stand-in for `crate::sys` until that is merged: the same names.
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Files of the running system, outside the new root.
 pub trait HostFiles {
-    /// Bytes of a file, at most `limit`; a larger file is an error. `None`: missing, or a dangling link.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>;
-    /// Names in a directory, sorted. `None`: missing, or a dangling link.
     fn list(&self, dir: &Path) -> io::Result<Option<Vec<OsString>>>;
-    /// Writes a file through a temporary one beside it; `mode` counts if it is new.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
     fn write_atomic(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    fn create_empty(&self, path: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// Time that passes.
 pub trait Clock {
-    /// Now.
-    fn now(&self) -> Instant;
-    /// Waits.
+    fn monotonic(&self) -> Duration;
     fn sleep(&self, time: Duration);
+}
+
+pub enum Tool {
+    Modprobe,
+}
+
+pub struct Invocation(pub Tool, pub Vec<OsString>);
+impl Invocation {
+    pub fn new<I>(tool: Tool, args: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        Self(tool, args.into_iter().map(Into::into).collect())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+pub struct RunError;
+
+pub struct Output;
+
+pub trait Runner {
+    fn run(&self, invocation: &Invocation) -> Result<Output, RunError>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    pub config_file: Option<PathBuf>,
+    pub system_config_dir: Option<PathBuf>,
+    pub system_local_config_dir: Option<PathBuf>,
+    pub system_runtime_config_dir: Option<PathBuf>,
+    pub oem_lookaside_dir: Option<PathBuf>,
+    pub ssl_cert_file: Option<PathBuf>,
 }

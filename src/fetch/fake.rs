@@ -1,49 +1,28 @@
 //! Scripted stand-ins for tests.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsString;
+use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::edges::{Clock, HostFiles};
 use super::http::{Http, HttpError, Request, Response};
 
-/// A clock that only moves when someone sleeps.
-pub(crate) struct FakeClock {
-    start: Instant,
-    sleeps: Mutex<Vec<Duration>>,
-}
-
-impl Default for FakeClock {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            sleeps: Mutex::default(),
-        }
-    }
-}
-
+#[derive(Default)]
+pub(crate) struct FakeClock(std::cell::RefCell<Vec<Duration>>);
 impl FakeClock {
-    /// All waits so far, in milliseconds.
-    pub(crate) fn sleeps(&self) -> Vec<u64> {
-        self.sleeps
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|time| u64::try_from(time.as_millis()).unwrap())
-            .collect()
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+    pub(crate) fn slept(&self) -> Vec<Duration> {
+        self.0.borrow().clone()
     }
 }
-
-impl Clock for FakeClock {
-    fn now(&self) -> Instant {
-        self.start + self.sleeps.lock().unwrap().iter().sum::<Duration>()
+impl super::edges::Clock for FakeClock {
+    fn monotonic(&self) -> Duration {
+        self.0.borrow().iter().sum()
     }
-
     fn sleep(&self, time: Duration) {
-        self.sleeps.lock().unwrap().push(time);
+        self.0.borrow_mut().push(time);
     }
 }
 
@@ -93,67 +72,38 @@ impl Http for FakeHttp {
     }
 }
 
-/// Host files in memory. A path whose contents are `None` cannot be read.
+/// A runner that starts nothing.
 #[derive(Default)]
-pub(crate) struct FakeFiles {
-    files: Mutex<BTreeMap<PathBuf, Option<Vec<u8>>>>,
+pub(crate) struct FakeRunner {
+    asked: std::cell::RefCell<Vec<String>>,
+    failing: bool,
 }
 
-impl FakeFiles {
-    pub(crate) fn of(files: &[(&str, &[u8])]) -> Self {
-        let fake = Self::default();
-        for (path, bytes) in files {
-            fake.put(path, bytes);
-        }
-        fake
+impl FakeRunner {
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
-
-    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
-        self.files
-            .lock()
-            .unwrap()
-            .insert(path.into(), Some(bytes.to_vec()));
+    pub(crate) fn fail(mut self, _: i32, _: &str) -> Self {
+        self.failing = true;
+        self
     }
-
-    pub(crate) fn unreadable(&self, path: &str) {
-        self.files.lock().unwrap().insert(path.into(), None);
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<Vec<u8>> {
-        self.files.lock().unwrap().get(Path::new(path)).cloned().flatten()
+    pub(crate) fn commands(&self) -> Vec<String> {
+        self.asked.borrow().clone()
     }
 }
 
-impl HostFiles for FakeFiles {
-    fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        match self.files.lock().unwrap().get(path) {
-            None => Ok(None),
-            Some(None) => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
-            Some(Some(bytes)) if u64::try_from(bytes.len()).unwrap() > limit => {
-                Err(io::Error::from(io::ErrorKind::FileTooLarge))
-            }
-            Some(Some(bytes)) => Ok(Some(bytes.clone())),
+impl super::edges::Runner for FakeRunner {
+    fn run(
+        &self,
+        invocation: &super::edges::Invocation,
+    ) -> Result<super::edges::Output, super::edges::RunError> {
+        let args: Vec<_> = invocation.1.iter().map(|arg| arg.to_string_lossy()).collect();
+        self.asked
+            .borrow_mut()
+            .push(format!("modprobe {}", args.join(" ")));
+        if self.failing {
+            return Err(super::edges::RunError);
         }
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Option<Vec<OsString>>> {
-        let mut names: Vec<OsString> = self
-            .files
-            .lock()
-            .unwrap()
-            .keys()
-            .filter_map(|path| path.strip_prefix(dir).ok()?.components().next())
-            .map(|first| first.as_os_str().to_owned())
-            .collect();
-        names.dedup();
-        Ok(Some(names).filter(|names| !names.is_empty()))
-    }
-
-    fn write_atomic(&self, path: &Path, bytes: &[u8], _: u32) -> io::Result<()> {
-        self.files
-            .lock()
-            .unwrap()
-            .insert(path.to_path_buf(), Some(bytes.to_vec()));
-        Ok(())
+        Ok(super::edges::Output)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::types::Hidden;
 
@@ -37,8 +37,8 @@ pub struct Request {
     pub headers: Vec<(String, Hidden)>,
     /// Time until the answer's headers are there; `None` = without end
     pub header_timeout: Option<Duration>,
-    /// When all of it, the body too, must be over
-    pub deadline: Option<Instant>,
+    /// Time until all of it, the body too, must be over; `None` = without end
+    pub budget: Option<Duration>,
     /// Who is trusted
     pub trust: Arc<Trust>,
 }

@@ -11,6 +11,8 @@ pub mod display;
 pub mod edges;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod fake_host;
 pub mod gunzip;
 pub mod hash;
 pub mod http;
@@ -38,6 +40,9 @@ use settings::Settings;
 use source::{Scheme, Source};
 use verified::verified;
 use web::{Call, Web};
+
+/// The most that one config may hold, in bytes, wherever it comes from. Upstream has no limit but memory.
+pub const CONFIG_LIMIT: u64 = 256 << 20;
 
 /// The most that one bundle of certificate authorities may hold, in bytes.
 const AUTHORITY_LIMIT: u64 = 64 << 20;

@@ -92,19 +92,19 @@ impl Http for Network {
         }
         let runtime = Running::new()?;
         let started = Instant::now();
-        let end = match (request.header_timeout, request.deadline) {
-            (Some(most), Some(deadline)) => Some(deadline.min(started + most)),
-            (Some(most), None) => Some(started + most),
-            (None, deadline) => deadline,
+        // A time too far away to be counted is no end.
+        let after = |time: Duration| started.checked_add(time);
+        let deadline = request.budget.and_then(after);
+        let end = match (request.header_timeout.and_then(after), deadline) {
+            (Some(headers), Some(deadline)) => Some(headers.min(deadline)),
+            (headers, deadline) => headers.or(deadline),
         };
         let response = match runtime.wait(builder.send(), end, &request.shown) {
             Some(Ok(response)) => response,
             Some(Err(error)) if error.is_builder() => return Err(HttpError::Invalid(tell(error))),
             Some(Err(error)) => return Err(HttpError::Transport(tell(error))),
             None => {
-                let passed = request
-                    .deadline
-                    .is_some_and(|deadline| Instant::now() >= deadline);
+                let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 return Err(match request.header_timeout {
                     Some(most) if !passed => HttpError::HeaderTimeout(most),
                     _ => HttpError::Deadline,
@@ -123,7 +123,7 @@ impl Http for Network {
                 runtime,
                 response,
                 chunk: io::Cursor::default(),
-                deadline: request.deadline,
+                deadline,
                 shown: request.shown.clone(),
             }),
         })

@@ -1,4 +1,5 @@
-use super::fake::{FakeClock, FakeFiles, FakeHttp};
+use super::fake::{FakeClock, FakeHttp};
+use super::fake_host::FakeHost;
 use super::hash::{Function, Hash, HashMismatch};
 use super::*;
 use crate::config::types::{HttpHeader, Security, Timeouts, Tls, Verification};
@@ -13,7 +14,7 @@ fn resource(source: &str) -> Resource {
 
 struct World {
     http: FakeHttp,
-    files: FakeFiles,
+    files: FakeHost,
     clock: FakeClock,
 }
 
@@ -21,8 +22,8 @@ impl World {
     fn new() -> Self {
         Self {
             http: FakeHttp::default(),
-            files: FakeFiles::of(&[("/oem/a b", b"from oem")]),
-            clock: FakeClock::default(),
+            files: FakeHost::new().file("/oem/a b", "from oem"),
+            clock: FakeClock::new(),
         }
     }
 

@@ -57,18 +57,20 @@ pub fn config(bundle: &[u8], trust: &Trust) -> Result<ClientConfig, rustls::Erro
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::FakeFiles;
+    use super::super::fake_host::FakeHost;
     use super::*;
 
     #[test]
     fn the_first_bundle_counts_and_the_variable_replaces_the_list() {
-        let files = FakeFiles::of(&[(BUNDLES[1], b"second"), (BUNDLES[2], b"third"), ("/own", b"own")]);
+        let files = FakeHost::new()
+            .file(BUNDLES[1], "second")
+            .file(BUNDLES[2], "third")
+            .file("/own", "own");
         assert_eq!(system_bundle(&files, None), b"second");
         assert_eq!(system_bundle(&files, Some(Path::new("/own"))), b"own");
         assert_eq!(system_bundle(&files, Some(Path::new("/missing"))), b"");
-        assert_eq!(system_bundle(&FakeFiles::default(), None), b"");
-        files.unreadable(BUNDLES[0]);
-        assert_eq!(system_bundle(&files, None), b"second");
+        assert_eq!(system_bundle(&FakeHost::new(), None), b"");
+        assert_eq!(system_bundle(&files.deny(BUNDLES[0]), None), b"second");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How Ignition speaks HTTP: default headers, what is tried again and when, redirects, statuses (spec/fetch.md 8.2).
 
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -57,7 +57,7 @@ impl<'a> Web<'a> {
         let shown = display(call.url.reveal());
         let deadline = settings
             .total
-            .and_then(|total| self.clock.now().checked_add(total));
+            .map(|total| self.clock.monotonic().saturating_add(total));
         let headers = headers(&call.headers);
         let mut wait = FIRST_WAIT;
         let mut attempt: u64 = 0;
@@ -97,8 +97,8 @@ impl<'a> Web<'a> {
                 method(call.method),
                 wait.as_millis()
             );
-            let next = self.clock.now().checked_add(wait);
-            if deadline.is_some_and(|deadline| next.is_none_or(|next| next >= deadline)) {
+            let next = self.clock.monotonic().saturating_add(wait);
+            if deadline.is_some_and(|deadline| next >= deadline) {
                 return Err(FetchError::Timeout {
                     url: shown,
                     attempts: attempt,
@@ -117,7 +117,7 @@ impl<'a> Web<'a> {
         shown: &str,
         headers: &[(String, Hidden)],
         settings: &Settings,
-        deadline: Option<Instant>,
+        deadline: Option<Duration>,
     ) -> Result<Response, Attempt> {
         let mut request = Request {
             method: call.method,
@@ -125,7 +125,7 @@ impl<'a> Web<'a> {
             shown: shown.to_owned(),
             headers: headers.to_vec(),
             header_timeout: settings.headers,
-            deadline,
+            budget: None,
             trust: settings.trust.clone(),
         };
         for _ in 0..=MOST_REDIRECTS {
@@ -137,6 +137,7 @@ impl<'a> Web<'a> {
             };
             let url = parse(request.url.reveal()).map_err(stop)?;
             refuse_proxied(&url, settings).map_err(Attempt::Stop)?;
+            request.budget = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
             let response = self.http.send(&request).map_err(Attempt::Http)?;
             if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);

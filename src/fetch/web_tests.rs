@@ -15,6 +15,10 @@ fn settings(total: Option<u64>) -> Settings {
     settings
 }
 
+fn waits(clock: &FakeClock) -> Vec<u128> {
+    clock.slept().iter().map(Duration::as_millis).collect()
+}
+
 fn text(mut body: Box<dyn Read + Send>) -> String {
     let mut text = String::new();
     body.read_to_string(&mut text).unwrap();
@@ -34,7 +38,7 @@ fn statuses() {
     ] {
         let http = FakeHttp::default();
         http.answer(status, b"x");
-        let clock = FakeClock::default();
+        let clock = FakeClock::new();
         let got = Web::new(&http, &clock).call(&call("http://h/a"), &settings(Some(60)));
         match (got, want) {
             (Ok(_), Ok(())) => {}
@@ -52,12 +56,12 @@ fn tries_again_with_doubling_waits() {
         http.fail(HttpError::Transport("connection refused".to_owned()));
     }
     http.answer(200, b"done");
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let body = Web::new(&http, &clock)
         .call(&call("http://h/a"), &settings(None))
         .unwrap();
     assert_eq!(text(body), "done");
-    assert_eq!(clock.sleeps(), [200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+    assert_eq!(waits(&clock), [200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
 }
 
 #[test]
@@ -66,12 +70,12 @@ fn the_total_budget_ends_it_and_the_last_error_is_named() {
     for _ in 0..100 {
         http.fail(HttpError::Transport("connection refused".to_owned()));
     }
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let error = Web::new(&http, &clock)
         .call(&call("http://u:canary@h/a?canary"), &settings(Some(4)))
         .map(|_| ())
         .unwrap_err();
-    assert_eq!(clock.sleeps(), [200, 400, 800, 1600]);
+    assert_eq!(waits(&clock), [200, 400, 800, 1600]);
     let text = error.to_string();
     assert!(
         text.contains("5 attempts") && text.contains("connection refused"),
@@ -85,7 +89,7 @@ fn an_extra_status_is_tried_again() {
     let http = FakeHttp::default();
     http.answer(429, b"");
     http.answer(200, b"ok");
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let mut call = call("http://h/a");
     call.retry_also = vec![429];
     assert!(Web::new(&http, &clock).call(&call, &settings(None)).is_ok());
@@ -95,7 +99,7 @@ fn an_extra_status_is_tried_again() {
 fn what_would_end_the_same_way_is_not_tried_again() {
     let http = FakeHttp::default();
     http.fail(HttpError::Invalid("bad header".to_owned()));
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     assert!(
         Web::new(&http, &clock)
             .call(&call("http://h/"), &settings(None))
@@ -113,7 +117,7 @@ fn what_would_end_the_same_way_is_not_tried_again() {
             "{url}"
         );
     }
-    assert_eq!(clock.sleeps(), [0_u64; 0]);
+    assert_eq!(waits(&clock), [0_u128; 0]);
     assert_eq!(http.requests().len(), 1);
 }
 
@@ -121,7 +125,7 @@ fn what_would_end_the_same_way_is_not_tried_again() {
 fn default_headers_and_their_replacement() {
     let http = FakeHttp::default();
     http.answer(200, b"");
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let mut call = call("http://h/");
     call.headers = vec![
         ("accept".to_owned(), "first".into()),
@@ -157,7 +161,7 @@ fn redirects_drop_every_header_and_resolve_relative_targets() {
     http.redirect(307, "/two?x=1");
     http.redirect(302, "https://other/three");
     http.answer(200, b"end");
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let mut call = call("http://h/one");
     call.method = Method::Put;
     call.headers = vec![("Authorization".to_owned(), "canary".into())];
@@ -185,7 +189,7 @@ fn redirects_that_lead_nowhere() {
     for target in ["ftp://h/x", "http://"] {
         let http = FakeHttp::default();
         http.redirect(302, target);
-        let clock = FakeClock::default();
+        let clock = FakeClock::new();
         assert!(
             Web::new(&http, &clock)
                 .call(&call("http://h/"), &settings(None))
@@ -197,7 +201,7 @@ fn redirects_that_lead_nowhere() {
     for _ in 0..1000 {
         http.redirect(302, "/again");
     }
-    let clock = FakeClock::default();
+    let clock = FakeClock::new();
     let error = Web::new(&http, &clock)
         .call(&call("http://h/"), &settings(None))
         .map(|_| ())
@@ -221,7 +225,7 @@ fn a_proxy_is_refused_and_not_passed_by() {
     for (url, http_proxy, https_proxy, refused) in table {
         let http = FakeHttp::default();
         http.answer(200, b"");
-        let clock = FakeClock::default();
+        let clock = FakeClock::new();
         let mut settings = settings(None);
         settings.proxy.http_proxy = http_proxy.map(Hidden::from);
         settings.proxy.https_proxy = https_proxy.map(Hidden::from);
