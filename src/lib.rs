@@ -5,9 +5,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod fetch;
 pub mod flags;
 pub mod log;
 pub mod plan;
+pub mod platform;
 pub mod report;
 pub mod sys;
 pub mod view;
