@@ -133,7 +133,7 @@ impl fmt::Display for Platform {
 
 /// Not the id of a platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a platform; platforms are {}", ids())]
+#[error("{0:?} is not a platform; platforms are {list}", list = ids())]
 pub struct UnknownPlatform(String);
 
 fn ids() -> String {
