@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod fetch;
+pub mod json;
 pub mod plan;
 pub mod platform;
 pub mod report;
