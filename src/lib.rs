@@ -6,6 +6,7 @@
 pub mod config;
 pub mod plan;
 pub mod report;
+pub mod sys;
 pub mod view;
 
 #[path = "../stages/mod.rs"]
