@@ -9,6 +9,7 @@ pub mod json;
 pub mod plan;
 pub mod platform;
 pub mod report;
+pub mod sys;
 pub mod view;
 
 #[path = "../stages/mod.rs"]
