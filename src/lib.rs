@@ -8,6 +8,7 @@ pub mod config;
 pub mod fetch;
 pub mod flags;
 pub mod log;
+pub mod json;
 pub mod plan;
 pub mod platform;
 pub mod report;

@@ -133,8 +133,11 @@ impl fmt::Display for Platform {
 
 /// Not the id of a platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a platform; platforms are {list}", list = ids())]
-pub struct UnknownPlatform(String);
+#[error("{id:?} is not a platform; platforms are {}", ids())]
+pub struct UnknownPlatform {
+    /// What was given
+    pub id: String,
+}
 
 fn ids() -> String {
     let ids: Vec<&str> = Platform::ALL.iter().map(|platform| platform.id()).collect();
@@ -149,7 +152,7 @@ impl FromStr for Platform {
             .iter()
             .copied()
             .find(|platform| platform.id() == id)
-            .ok_or_else(|| UnknownPlatform(id.to_owned()))
+            .ok_or_else(|| UnknownPlatform { id: id.to_owned() })
     }
 }
 
