@@ -4,6 +4,14 @@
 //! Each file here plans one phase. A planner asks a [`View`](crate::view::View) and returns steps; it sees the
 //! effects of its own earlier steps through an [`Overlay`](crate::view::Overlay).
 
+pub mod accounts;
+mod draft;
+pub mod keys;
+pub mod luks;
+pub mod presets;
+pub mod result;
+pub mod units;
+
 use std::collections::BTreeMap;
 
 use super::{PlanError, Progress};
