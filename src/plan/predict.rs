@@ -216,6 +216,8 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         local: true,
     };
     overlay.put_user(&user.name, Some(made));
+    // It is made locked (`--password '*'`).
+    overlay.put_password(Account::User(&user.name), "*");
     if user.create_home {
         make_home(&RootPath::from(home.as_str()), &uid, &gid, overlay)?;
     }

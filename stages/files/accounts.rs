@@ -92,10 +92,10 @@ fn plan_group(
     match hash {
         Some(hash) if !hash.is_empty() => {
             let at = &at.key("passwordHash");
-            if !draft.view().has_password(Account::Group(name), hash).at(at)? {
-                if let Some(group) = draft.view().group(name).at(at)? {
-                    adopt_group(draft, &group, at)?;
-                }
+            if !draft.view().has_password(Account::Group(name), hash).at(at)?
+                && let Some(group) = draft.view().group(name).at(at)?
+            {
+                adopt_group(draft, &group, at)?;
             }
             set_password(draft, PasswordOf::Group(name.clone()), hash, at)
         }
@@ -163,32 +163,23 @@ fn plan_user(
         draft.push(action, Change::Delete { lost }, at)?;
         found = None;
     }
-    match &found {
-        Some(found) => {
-            modify_user(draft, found, &wanted, at)?;
-            if let Some(hash) = hash {
-                let at = &at.key("passwordHash");
-                let hash = if hash.is_empty() { LOCKED } else { hash };
-                if !draft.view().has_password(Account::User(name), hash).at(at)? {
-                    adopt_user(draft, name, at)?;
-                }
-                set_password(draft, PasswordOf::User(name.clone()), hash, at)?;
-            }
-        }
-        None => {
-            create_user(draft, user, &wanted, at)?;
-            // useradd has locked it already.
-            if let Some(hash) = hash.filter(|hash| !matches!(*hash, "" | LOCKED)) {
-                set_password(
-                    draft,
-                    PasswordOf::User(name.clone()),
-                    hash,
-                    &at.key("passwordHash"),
-                )?;
-            }
-        }
+    let Some(found) = found else {
+        create_user(draft, user, &wanted, at)?;
+        // useradd has locked it already.
+        let hash = hash.filter(|hash| !matches!(*hash, "" | LOCKED));
+        let account = PasswordOf::User(name.clone());
+        return hash.map_or(Ok(()), |hash| {
+            set_password(draft, account, hash, &at.key("passwordHash"))
+        });
+    };
+    modify_user(draft, &found, &wanted, at)?;
+    let Some(hash) = hash else { return Ok(()) };
+    let at = &at.key("passwordHash");
+    let hash = if hash.is_empty() { LOCKED } else { hash };
+    if !draft.view().has_password(Account::User(name), hash).at(at)? {
+        adopt_user(draft, name, at)?;
     }
-    Ok(())
+    set_password(draft, PasswordOf::User(name.clone()), hash, at)
 }
 
 fn delete_user(
@@ -350,11 +341,11 @@ fn modify_user(
         change.shell = Some(shell.to_owned());
         what.push(format!("shell {} to {shell}", found.shell));
     }
-    if let Some(group) = wanted.primary_group {
-        if group_id(draft.view(), group, at)? != Some(found.gid.clone()) {
-            change.primary_group = Some(group.to_owned());
-            what.push(format!("primary group {} to {group}", found.gid));
-        }
+    if let Some(group) = wanted.primary_group
+        && group_id(draft.view(), group, at)? != Some(found.gid.clone())
+    {
+        change.primary_group = Some(group.to_owned());
+        what.push(format!("primary group {} to {group}", found.gid));
     }
     if let Some(moves) = memberships(draft.view(), found, &wanted.groups, at)? {
         change.groups = wanted.groups.iter().map(|&group| group.to_owned()).collect();
@@ -573,3 +564,6 @@ fn check_id(id: Option<i64>, at: &Pointer) -> Result<Option<u32>, PlanError> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,19 @@
 //! A phase's plan in the making: every step is predicted as soon as it is added, so that the next one sees it.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::plan::predict::predict;
 use crate::plan::{Access, Action, Base, Change, Content, Lost, Step};
 use crate::report::Pointer;
 use crate::stages::{PlanError, Problem};
 use crate::view::{
-    FileDigest, Node, NodeKind, Overlay, Owner, RootPath, View, ViewError, resolve, resolve_parent,
+    FileDigest, Node, NodeKind, Overlay, Owner, ResolveError, RootPath, View, ViewError, resolve,
 };
 
 use super::refuse;
+
+/// Links followed from one path before giving up, as the kernel does (path_resolution(7)).
+const LINKS_MAX: usize = 40;
 
 /// Puts an error at a place in the config.
 pub(super) trait At<T> {
@@ -74,9 +79,22 @@ impl<'a> Draft<'a> {
         resolve(&self.overlay, path).at(cause)
     }
 
-    /// Resolves a path inside the root, its last component included.
+    /// Resolves a path inside the root, its last component included, which need not be a directory.
     pub(super) fn follow(&self, path: &RootPath, cause: &Pointer) -> Result<RootPath, PlanError> {
-        resolve_parent(&self.overlay, path, path).at(cause)
+        let mut asked = path.clone();
+        for _ in 0..LINKS_MAX {
+            let here = self.resolve(&asked, cause)?;
+            match self.node(&here, cause)?.map(|node| node.kind) {
+                Some(NodeKind::Symlink { target }) if target.as_bytes().starts_with(b"/") => {
+                    asked = RootPath::clean(target);
+                }
+                Some(NodeKind::Symlink { target }) => {
+                    asked = here.parent().unwrap_or_else(RootPath::root).join(target);
+                }
+                _ => return Ok(here),
+            }
+        }
+        Err(ResolveError::Loop { path: path.clone() }).at(cause)
     }
 
     /// The node at a resolved path.
@@ -213,7 +231,10 @@ impl<'a> Draft<'a> {
         } else {
             change(exists)
         };
-        self.make_parents(&path, cause)?;
+        // Whether a step that is not known makes directories is not known either.
+        if !matches!(change, Change::Unknown { .. }) {
+            self.make_parents(&path, cause)?;
+        }
         let action = Action::WriteFile {
             path,
             base,

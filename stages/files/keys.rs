@@ -234,3 +234,6 @@ fn owned(account: &User, mode: u32) -> Access {
         ..root_access(mode)
     }
 }
+
+#[cfg(test)]
+mod tests;

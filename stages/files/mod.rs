@@ -10,6 +10,8 @@ pub mod keys;
 pub mod luks;
 pub mod presets;
 pub mod result;
+#[cfg(test)]
+mod scene;
 pub mod units;
 
 use std::collections::BTreeMap;

@@ -139,3 +139,6 @@ fn add_line(draft: &mut Draft<'_>, entry: &Entry, unknown: Option<Change>) -> Re
     draft.append_line(&path, line.as_bytes(), 0o644, change, &entry.cause)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,3 +188,6 @@ fn member(json: &[u8], key: &str) -> Option<Vec<u8>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ pub(super) fn check_name(name: &str, at: &Pointer) -> Result<(), PlanError> {
         "give the name of the unit or drop-in alone, such as docker.service",
     ))
 }
+
+#[cfg(test)]
+mod tests;
