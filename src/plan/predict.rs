@@ -179,7 +179,7 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         .map_or_else(|| Owner::Account(user.name.clone()), Owner::Id);
     let gid = match &user.primary_group {
         Some(name) => group_id(name, overlay)?,
-        None if user.no_user_group => default_group(overlay)?,
+        None if user.no_user_group || !has_private_groups(overlay)? => default_group(overlay)?,
         None => {
             // useradd gives the private group the uid as gid if that is free, so it is known only afterwards.
             let gid = Owner::Account(user.name.clone());
@@ -210,7 +210,7 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         shell: match &user.shell {
             Some(shell) => shell.clone(),
             None => setting(overlay, "/etc/default/useradd", "SHELL", '=')?
-                .unwrap_or_else(|| "/bin/sh".to_owned()),
+                .unwrap_or_else(|| "/bin/bash".to_owned()),
         },
         groups,
         local: true,
@@ -301,6 +301,11 @@ fn setting(view: &dyn View, path: &str, name: &str, separator: char) -> Result<O
         .map(|value| value.trim().trim_matches('"').to_owned())
         .next_back()
         .filter(|value| !value.is_empty()))
+}
+
+/// Whether useradd makes a group of the user's name: `USERGROUPS_ENAB` of login.defs, which is off if it is not there.
+fn has_private_groups(view: &dyn View) -> Result<bool, ViewError> {
+    Ok(setting(view, "/etc/login.defs", "USERGROUPS_ENAB", ' ')?.is_some_and(|value| value == "yes"))
 }
 
 /// `GROUP` of `etc/default/useradd`, else 100 (useradd(8)).

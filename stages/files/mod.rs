@@ -16,6 +16,11 @@ pub mod units;
 
 use std::collections::BTreeMap;
 
+mod contents;
+pub mod nodes;
+mod planner;
+mod shim;
+
 use super::{PlanError, Progress};
 use crate::config::types::{Config, File, Hidden};
 
