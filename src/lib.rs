@@ -5,10 +5,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod exec;
 pub mod fetch;
 pub mod flags;
-pub mod log;
 pub mod json;
+pub mod log;
 pub mod plan;
 pub mod platform;
 pub mod report;

@@ -3,28 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use super::http::{Http, HttpError, Request, Response};
-
-#[derive(Default)]
-pub(crate) struct FakeClock(std::cell::RefCell<Vec<Duration>>);
-impl FakeClock {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-    pub(crate) fn slept(&self) -> Vec<Duration> {
-        self.0.borrow().clone()
-    }
-}
-impl super::edges::Clock for FakeClock {
-    fn monotonic(&self) -> Duration {
-        self.0.borrow().iter().sum()
-    }
-    fn sleep(&self, time: Duration) {
-        self.0.borrow_mut().push(time);
-    }
-}
 
 /// A network that answers from a script and remembers what it was asked.
 #[derive(Default)]
@@ -69,41 +49,5 @@ impl Http for FakeHttp {
             location: location.map(Into::into),
             body: Box::new(io::Cursor::new(body)),
         })
-    }
-}
-
-/// A runner that starts nothing.
-#[derive(Default)]
-pub(crate) struct FakeRunner {
-    asked: std::cell::RefCell<Vec<String>>,
-    failing: bool,
-}
-
-impl FakeRunner {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-    pub(crate) fn fail(mut self, _: i32, _: &str) -> Self {
-        self.failing = true;
-        self
-    }
-    pub(crate) fn commands(&self) -> Vec<String> {
-        self.asked.borrow().clone()
-    }
-}
-
-impl super::edges::Runner for FakeRunner {
-    fn run(
-        &self,
-        invocation: &super::edges::Invocation,
-    ) -> Result<super::edges::Output, super::edges::RunError> {
-        let args: Vec<_> = invocation.1.iter().map(|arg| arg.to_string_lossy()).collect();
-        self.asked
-            .borrow_mut()
-            .push(format!("modprobe {}", args.join(" ")));
-        if self.failing {
-            return Err(super::edges::RunError);
-        }
-        Ok(super::edges::Output)
     }
 }

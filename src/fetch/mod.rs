@@ -8,11 +8,8 @@
 
 pub mod data;
 pub mod display;
-pub mod edges;
 #[cfg(test)]
 pub(crate) mod fake;
-#[cfg(test)]
-pub(crate) mod fake_host;
 pub mod gunzip;
 pub mod hash;
 pub mod http;
@@ -33,7 +30,7 @@ use std::sync::Arc;
 
 use crate::config::types::{Ignition, Resource};
 
-use edges::{Clock, HostFiles};
+use crate::sys::{Clock, HostFiles};
 use http::{Http, Method, Trust};
 use limit::Limited;
 use settings::Settings;

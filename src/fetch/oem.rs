@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use super::data::percent;
-use super::edges::HostFiles;
+use crate::sys::HostFiles;
 
 /// The most that one file of the OEM partition may hold, in bytes; the partition itself is smaller.
 const LIMIT: u64 = 1 << 30;

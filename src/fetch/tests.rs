@@ -1,8 +1,9 @@
-use super::fake::{FakeClock, FakeHttp};
-use super::fake_host::FakeHost;
+use super::fake::FakeHttp;
 use super::hash::{Function, Hash, HashMismatch};
 use super::*;
 use crate::config::types::{HttpHeader, Security, Timeouts, Tls, Verification};
+use crate::sys::clock::FakeClock;
+use crate::sys::host::FakeHost;
 use std::time::Duration;
 
 fn resource(source: &str) -> Resource {

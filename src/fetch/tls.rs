@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::edges::HostFiles;
 use super::http::Trust;
+use crate::sys::HostFiles;
 
 /// Where systems keep their bundle, the first that is there counts; in Go's order.
 const BUNDLES: [&str; 6] = [
@@ -57,8 +57,8 @@ pub fn config(bundle: &[u8], trust: &Trust) -> Result<ClientConfig, rustls::Erro
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_host::FakeHost;
     use super::*;
+    use crate::sys::host::FakeHost;
 
     #[test]
     fn the_first_bundle_counts_and_the_variable_replaces_the_list() {

@@ -9,9 +9,9 @@ use crate::config::types::Hidden;
 
 use super::FetchError;
 use super::display::display;
-use super::edges::Clock;
 use super::http::{Http, HttpError, Method, Request, Response};
 use super::settings::Settings;
+use crate::sys::Clock;
 
 /// First wait between two attempts; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);

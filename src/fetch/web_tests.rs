@@ -1,5 +1,6 @@
-use super::super::fake::{FakeClock, FakeHttp};
+use super::super::fake::FakeHttp;
 use super::*;
+use crate::sys::clock::FakeClock;
 use std::time::Duration;
 
 fn call(url: &str) -> Call {

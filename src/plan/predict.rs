@@ -327,11 +327,11 @@ fn group_id(name: &str, overlay: &Overlay<'_>) -> Result<Owner, ViewError> {
 
 fn join_groups(user: &str, groups: &[String], overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
     for name in groups {
-        if let Some(mut group) = overlay.group(name)? {
-            if !group.members.iter().any(|member| member == user) {
-                group.members.push(user.to_owned());
-                overlay.put_group(name, Some(group));
-            }
+        if let Some(mut group) = overlay.group(name)?
+            && !group.members.iter().any(|member| member == user)
+        {
+            group.members.push(user.to_owned());
+            overlay.put_group(name, Some(group));
         }
     }
     Ok(())

@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::config::types;
-use crate::fetch::edges::{Clock, Environment, HostFiles, RunError, Runner};
 use crate::fetch::settings::Settings;
 use crate::fetch::web::Web;
 use crate::fetch::{FetchError, Fetcher};
 use crate::plan::Secret;
+use crate::sys::{Clock, Environment, HostFiles, RunError, Runner};
 
 macro_rules! platforms {
     ($($variant:ident $id:literal $name:literal),* $(,)?) => {

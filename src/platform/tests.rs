@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::fetch::Fetch;
-use crate::fetch::fake::{FakeClock, FakeHttp, FakeRunner};
-use crate::fetch::fake_host::FakeHost;
+use crate::fetch::fake::FakeHttp;
+use crate::sys::clock::FakeClock;
+use crate::sys::host::FakeHost;
+use crate::sys::runner::FakeRunner;
 
 const FLATCAR: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.flatcar-linux/config";
 const COREOS: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config";

@@ -19,11 +19,13 @@ pub enum Tool {
     Groupdel,
     /// Asks whether units are enabled, and disables them
     Systemctl,
+    /// Loads kernel modules of platforms
+    Modprobe,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -31,6 +33,7 @@ impl Tool {
         Self::Groupmod,
         Self::Groupdel,
         Self::Systemctl,
+        Self::Modprobe,
     ];
 
     /// Its name, which is looked up on `PATH`.
@@ -43,6 +46,7 @@ impl Tool {
             Self::Groupmod => "groupmod",
             Self::Groupdel => "groupdel",
             Self::Systemctl => "systemctl",
+            Self::Modprobe => "modprobe",
         }
     }
 }

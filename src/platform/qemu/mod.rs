@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Answer, PlatformError, Provider, Transports, read};
 use crate::fetch::CONFIG_LIMIT;
-use crate::fetch::edges::{Invocation, Tool};
+use crate::sys::{Invocation, Tool};
 
 /// Where the kernel shows the device.
 const DEVICE: &str = "/sys/firmware/qemu_fw_cfg";

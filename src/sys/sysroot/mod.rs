@@ -5,6 +5,7 @@
 //! Nothing half-made is ever visible under its final name: files, directories and links are made beside their place,
 //! under a name that starts with `.ignition-`, and moved there when owner and mode are right.
 
+mod append;
 mod error;
 mod remove;
 mod resolver;
@@ -27,6 +28,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fst
 use nix::unistd::{Gid, Uid, fchown, fchownat, fsync, linkat, syncfs};
 use sha2::Digest as _;
 
+pub use append::AppendFile;
 pub use error::SysrootError;
 pub use resolver::Resolver;
 pub use stage::StagedFile;

@@ -80,7 +80,7 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
             Wanted::Directory(directory) => plan_directory(&mut planner, directory, &path, &pointer)?,
             Wanted::File(file) => plan_file(&mut planner, file, &path, &pointer)?,
             Wanted::Link(link) if link.hard == Some(true) => {
-                plan_hard_link(&mut planner, link, &path, &pointer)?
+                plan_hard_link(&mut planner, link, &path, &pointer)?;
             }
             Wanted::Link(link) => plan_symlink(&mut planner, link, &path, &pointer)?,
         }
@@ -145,19 +145,18 @@ fn plan_directory(
         present.as_ref(),
         pointer,
     )?;
-    match present {
-        Some(node) => planner.set_access(path, &node, access, pointer),
-        None => {
-            planner.make_parents(path, pointer)?;
-            planner.push(
-                Action::MakeDirectory {
-                    path: path.clone(),
-                    access,
-                },
-                Change::Create,
-                pointer,
-            )
-        }
+    if let Some(node) = present {
+        planner.set_access(path, &node, access, pointer)
+    } else {
+        planner.make_parents(path, pointer)?;
+        planner.push(
+            Action::MakeDirectory {
+                path: path.clone(),
+                access,
+            },
+            Change::Create,
+            pointer,
+        )
     }
 }
 
