@@ -4,12 +4,14 @@
 //! initrd, and a second run must change nothing.
 
 use crate::config::types::{Hidden, PasswdGroup, PasswdUser};
-use crate::plan::{Action, Change, GroupChange, Lost, PasswordOf, Secret, Step, UserChange};
+use crate::plan::predict::has_private_groups;
+use crate::plan::{Action, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
 use crate::report::Pointer;
-use crate::stages::{PlanError, Progress};
-use crate::view::{Account, Group, Owner, RootPath, User, View};
+use crate::stages::{Phase, PlanError, Progress, Stage};
+use crate::view::{Account, Group, Owner, User, View};
 
-use super::draft::{At as _, Draft};
+use super::place::At as _;
+use super::planner::Planner;
 use super::{Input, refuse};
 
 /// What a locked account has in place of a hash.
@@ -23,12 +25,12 @@ const IN_THE_IMAGE: &str = "leave out shouldExist: it is part of the image, whos
 /// # Errors
 ///
 /// Names, ids, fields and groups that could not be carried out, before anything is done about any account.
-pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     let passwd = Pointer::root().key("passwd");
     for (index, group) in input.config.passwd.groups.iter().enumerate() {
         plan_group(
-            &mut draft,
+            &mut planner,
             input.progress,
             group,
             &passwd.key("groups").index(index),
@@ -36,17 +38,17 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> 
     }
     for (index, user) in input.config.passwd.users.iter().enumerate() {
         plan_user(
-            &mut draft,
+            &mut planner,
             input.progress,
             user,
             &passwd.key("users").index(index),
         )?;
     }
-    Ok(draft.into_steps())
+    Ok(planner.finish(Stage::Files, Phase::Accounts))
 }
 
 fn plan_group(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     progress: &Progress,
     group: &PasswdGroup,
     at: &Pointer,
@@ -55,13 +57,13 @@ fn plan_group(
     check_name(name, &at.key("name"))?;
     let gid = check_id(group.gid, &at.key("gid"))?;
     let hash = check_hash(group.password_hash.as_ref(), &at.key("passwordHash"))?;
-    let mut found = draft.view().group(name).at(at)?;
+    let mut found = planner.view().group(name).at(at)?;
     if group.should_exist == Some(false) {
-        return delete_group(draft, name, found.as_ref(), &at.key("shouldExist"));
+        return delete_group(planner, name, found.as_ref(), &at.key("shouldExist"));
     }
     if found.as_ref().is_some_and(|found| found.local) && progress.groups_begun.contains(name) {
         let lost = half_made("group");
-        draft.push(
+        planner.push(
             Action::DeleteGroup { name: name.clone() },
             Change::Delete { lost },
             at,
@@ -76,35 +78,35 @@ fn plan_group(
         (None, gid) => {
             let system = group.system == Some(true);
             let change = GroupChange { gid, system, ..bare };
-            draft.push(Action::CreateGroup(change), Change::Create, at)?;
+            planner.push(Action::CreateGroup(change), Change::Create, at)?;
         }
         (Some(found), Some(wanted)) if found.gid != Owner::Id(wanted) => {
-            adopt_group(draft, found, at)?;
+            adopt_group(planner, found, at)?;
             let what = format!("gid {} to {wanted}", found.gid);
             let change = GroupChange { gid, ..bare };
-            draft.push(Action::ModifyGroup(change), Change::Modify { what }, at)?;
+            planner.push(Action::ModifyGroup(change), Change::Modify { what }, at)?;
         }
         (Some(found), _) => {
             let reason = format!("exists with gid {}", found.gid);
-            draft.push(Action::ModifyGroup(bare), Change::Keep { reason }, at)?;
+            planner.push(Action::ModifyGroup(bare), Change::Keep { reason }, at)?;
         }
     }
     match hash {
         Some(hash) if !hash.is_empty() => {
             let at = &at.key("passwordHash");
-            if !draft.view().has_password(Account::Group(name), hash).at(at)?
-                && let Some(group) = draft.view().group(name).at(at)?
+            if !planner.view().has_password(Account::Group(name), hash).at(at)?
+                && let Some(group) = planner.view().group(name).at(at)?
             {
-                adopt_group(draft, &group, at)?;
+                adopt_group(planner, &group, at)?;
             }
-            set_password(draft, PasswordOf::Group(name.clone()), hash, at)
+            set_password(planner, PasswordOf::Group(name.clone()), hash, at)
         }
         _ => Ok(()),
     }
 }
 
 fn delete_group(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     name: &str,
     found: Option<&Group>,
     at: &Pointer,
@@ -130,7 +132,7 @@ fn delete_group(
             },
         },
     };
-    draft.push(
+    planner.push(
         Action::DeleteGroup {
             name: name.to_owned(),
         },
@@ -140,18 +142,18 @@ fn delete_group(
 }
 
 fn plan_user(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     progress: &Progress,
     user: &PasswdUser,
     at: &Pointer,
 ) -> Result<(), PlanError> {
     let name = &user.name;
     check_name(name, &at.key("name"))?;
-    let mut found = draft.view().user(name).at(at)?;
+    let mut found = planner.view().user(name).at(at)?;
     if user.should_exist == Some(false) {
-        return delete_user(draft, name, found.as_ref(), &at.key("shouldExist"));
+        return delete_user(planner, name, found.as_ref(), &at.key("shouldExist"));
     }
-    let wanted = Wanted::check(draft.view(), user, at)?;
+    let wanted = Wanted::check(planner.view(), user, at)?;
     let hash = check_hash(user.password_hash.as_ref(), &at.key("passwordHash"))?;
     if found.as_ref().is_some_and(|found| found.local) && progress.begun_user(name) {
         // Its home stays: what is in it may be older than the account.
@@ -160,30 +162,30 @@ fn plan_user(
             remove_home: false,
         };
         let lost = half_made("user");
-        draft.push(action, Change::Delete { lost }, at)?;
+        planner.push(action, Change::Delete { lost }, at)?;
         found = None;
     }
     let Some(found) = found else {
-        create_user(draft, user, &wanted, at)?;
+        create_user(planner, user, &wanted, at)?;
         // useradd has locked it already.
         let hash = hash.filter(|hash| !matches!(*hash, "" | LOCKED));
         let account = PasswordOf::User(name.clone());
         return hash.map_or(Ok(()), |hash| {
-            set_password(draft, account, hash, &at.key("passwordHash"))
+            set_password(planner, account, hash, &at.key("passwordHash"))
         });
     };
-    modify_user(draft, &found, &wanted, at)?;
+    modify_user(planner, &found, &wanted, at)?;
     let Some(hash) = hash else { return Ok(()) };
     let at = &at.key("passwordHash");
     let hash = if hash.is_empty() { LOCKED } else { hash };
-    if !draft.view().has_password(Account::User(name), hash).at(at)? {
-        adopt_user(draft, name, at)?;
+    if !planner.view().has_password(Account::User(name), hash).at(at)? {
+        adopt_user(planner, name, at)?;
     }
-    set_password(draft, PasswordOf::User(name.clone()), hash, at)
+    set_password(planner, PasswordOf::User(name.clone()), hash, at)
 }
 
 fn delete_user(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     name: &str,
     found: Option<&User>,
     at: &Pointer,
@@ -210,7 +212,7 @@ fn delete_user(
         name: name.to_owned(),
         remove_home: true,
     };
-    draft.push(action, change, at)
+    planner.push(action, change, at)
 }
 
 /// What the config asks of a user, checked; empty strings ask for nothing.
@@ -264,10 +266,10 @@ impl<'a> Wanted<'a> {
     }
 
     /// Copies every group that the tools must see and do not.
-    fn adopt_groups(&self, draft: &mut Draft<'_>, at: &Pointer) -> Result<(), PlanError> {
+    fn adopt_groups(&self, planner: &mut Planner<'_>, at: &Pointer) -> Result<(), PlanError> {
         for name in self.primary_group.iter().chain(&self.groups) {
-            if let Some(group) = draft.view().group(name).at(at)? {
-                adopt_group(draft, &group, at)?;
+            if let Some(group) = planner.view().group(name).at(at)? {
+                adopt_group(planner, &group, at)?;
             }
         }
         Ok(())
@@ -275,7 +277,7 @@ impl<'a> Wanted<'a> {
 }
 
 fn create_user(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     user: &PasswdUser,
     wanted: &Wanted<'_>,
     at: &Pointer,
@@ -285,8 +287,8 @@ fn create_user(
     // useradd fails on this with nothing but exit code 9.
     if wanted.primary_group.is_none()
         && !no_user_group
-        && draft.view().group(name).at(at)?.is_some()
-        && makes_private_groups(draft, at)?
+        && planner.view().group(name).at(at)?.is_some()
+        && has_private_groups(planner.view()).at(at)?
     {
         return Err(refuse(
             at.key("name"),
@@ -294,7 +296,7 @@ fn create_user(
             format!("set primaryGroup to {name:?}, or noUserGroup to true"),
         ));
     }
-    wanted.adopt_groups(draft, at)?;
+    wanted.adopt_groups(planner, at)?;
     let change = UserChange {
         name: name.clone(),
         uid: wanted.uid,
@@ -308,11 +310,11 @@ fn create_user(
         system: user.system == Some(true),
         no_log_init: user.no_log_init == Some(true),
     };
-    draft.push(Action::CreateUser(change), Change::Create, at)
+    planner.push(Action::CreateUser(change), Change::Create, at)
 }
 
 fn modify_user(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     found: &User,
     wanted: &Wanted<'_>,
     at: &Pointer,
@@ -342,18 +344,18 @@ fn modify_user(
         what.push(format!("shell {} to {shell}", found.shell));
     }
     if let Some(group) = wanted.primary_group
-        && group_id(draft.view(), group, at)? != Some(found.gid.clone())
+        && group_id(planner.view(), group, at)? != Some(found.gid.clone())
     {
         change.primary_group = Some(group.to_owned());
         what.push(format!("primary group {} to {group}", found.gid));
     }
-    if let Some(moves) = memberships(draft.view(), found, &wanted.groups, at)? {
+    if let Some(moves) = memberships(planner.view(), found, &wanted.groups, at)? {
         change.groups = wanted.groups.iter().map(|&group| group.to_owned()).collect();
         what.push(moves);
     }
     if what.is_empty() {
         let reason = format!("exists with uid {}, as the config wants it", found.uid);
-        return draft.push(Action::ModifyUser(change), Change::Keep { reason }, at);
+        return planner.push(Action::ModifyUser(change), Change::Keep { reason }, at);
     }
     let needed = Wanted {
         uid: None,
@@ -363,10 +365,10 @@ fn modify_user(
         primary_group: wanted.primary_group.filter(|_| change.primary_group.is_some()),
         groups: change.groups.iter().map(String::as_str).collect(),
     };
-    needed.adopt_groups(draft, at)?;
-    adopt_user(draft, &found.name, at)?;
+    needed.adopt_groups(planner, at)?;
+    adopt_user(planner, &found.name, at)?;
     let what = what.join(", ");
-    draft.push(Action::ModifyUser(change), Change::Modify { what }, at)
+    planner.push(Action::ModifyUser(change), Change::Modify { what }, at)
 }
 
 /// What `usermod --groups` would change, in words; `None` if nothing. The list replaces the memberships that there are.
@@ -415,27 +417,27 @@ fn memberships(
 }
 
 /// Copies a group from the image's own database into `etc/group`, which is all that the shadow tools see.
-fn adopt_group(draft: &mut Draft<'_>, group: &Group, at: &Pointer) -> Result<(), PlanError> {
+fn adopt_group(planner: &mut Planner<'_>, group: &Group, at: &Pointer) -> Result<(), PlanError> {
     if group.local {
         return Ok(());
     }
     let name = group.name.clone();
     let what = "copied from the image to etc/group, where the tools see it".to_owned();
-    draft.push(Action::AdoptGroup { name }, Change::Modify { what }, at)
+    planner.push(Action::AdoptGroup { name }, Change::Modify { what }, at)
 }
 
 /// Likewise for a user.
-fn adopt_user(draft: &mut Draft<'_>, name: &str, at: &Pointer) -> Result<(), PlanError> {
-    if draft.view().user(name).at(at)?.is_none_or(|user| user.local) {
+fn adopt_user(planner: &mut Planner<'_>, name: &str, at: &Pointer) -> Result<(), PlanError> {
+    if planner.view().user(name).at(at)?.is_none_or(|user| user.local) {
         return Ok(());
     }
     let name = name.to_owned();
     let what = "copied from the image to etc/passwd, where the tools see it".to_owned();
-    draft.push(Action::AdoptUser { name }, Change::Modify { what }, at)
+    planner.push(Action::AdoptUser { name }, Change::Modify { what }, at)
 }
 
 fn set_password(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     account: PasswordOf,
     hash: &str,
     at: &Pointer,
@@ -444,7 +446,7 @@ fn set_password(
         PasswordOf::User(name) => Account::User(name),
         PasswordOf::Group(name) => Account::Group(name),
     };
-    let change = if draft.view().has_password(whose, hash).at(at)? {
+    let change = if planner.view().has_password(whose, hash).at(at)? {
         Change::Keep {
             reason: "the password is set already".to_owned(),
         }
@@ -461,7 +463,7 @@ fn set_password(
         account,
         hash: Secret::new(hash.to_owned()),
     };
-    draft.push(action, change, at)
+    planner.push(action, change, at)
 }
 
 fn half_made(kind: &str) -> Lost {
@@ -480,20 +482,6 @@ fn same_home(home: &str) -> &str {
 fn group_id(view: &dyn View, name: &str, at: &Pointer) -> Result<Option<Owner>, PlanError> {
     let group = view.group(name).at(at)?;
     Ok(group.map_or_else(|| name.parse().ok().map(Owner::Id), |group| Some(group.gid)))
-}
-
-/// Whether useradd makes a group for each user: `USERGROUPS_ENAB` of the target's login.defs; absent = no.
-fn makes_private_groups(draft: &Draft<'_>, at: &Pointer) -> Result<bool, PlanError> {
-    let path = draft.follow(&RootPath::from("/etc/login.defs"), at)?;
-    let Some(bytes) = draft.view().read(&path, 1 << 20).at(at)? else {
-        return Ok(false);
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let mut words = text.lines().rev().map(str::split_ascii_whitespace);
-    let value = words.find_map(|mut line| (line.next() == Some("USERGROUPS_ENAB")).then(|| line.next()));
-    Ok(value
-        .flatten()
-        .is_some_and(|value| value.eq_ignore_ascii_case("yes")))
 }
 
 fn check_group(view: &dyn View, name: &str, at: &Pointer) -> Result<(), PlanError> {

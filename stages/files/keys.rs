@@ -4,12 +4,13 @@
 //! never changes its ids; the plan refuses what the kernel would have refused.
 
 use crate::config::types::PasswdUser;
-use crate::plan::{Access, Action, Change, Content, Step};
+use crate::plan::{Access, Plan};
 use crate::report::Pointer;
-use crate::stages::PlanError;
+use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{Node, NodeKind, Owner, RootPath, User, View};
 
-use super::draft::{At as _, Draft, access_differs, root_access};
+use super::place::At as _;
+use super::planner::Planner;
 use super::{Input, refuse};
 
 /// Plans the keys phase.
@@ -17,14 +18,14 @@ use super::{Input, refuse};
 /// # Errors
 ///
 /// A home or a directory in it that is missing against the config's word, is no directory, or belongs to somebody else.
-pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     for (index, user) in input.config.passwd.users.iter().enumerate() {
         if user.should_exist == Some(false) {
             continue;
         }
         let at = Pointer::root().key("passwd").key("users").index(index);
-        let Some(account) = draft.view().user(&user.name).at(&at)? else {
+        let Some(account) = planner.view().user(&user.name).at(&at)? else {
             return Err(refuse(
                 at.key("name"),
                 format!("there is no user {:?} in the root", user.name),
@@ -32,11 +33,11 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> 
             ));
         };
         if user.no_create_home != Some(true) {
-            own_notated_directories(&mut draft, input.state.notated_directories, &account, &at)?;
+            own_notated_directories(&mut planner, input.state.notated_directories, &account, &at)?;
         }
         if !user.ssh_authorized_keys.is_empty() {
             write_keys(
-                &mut draft,
+                &mut planner,
                 user,
                 &account,
                 input.run.key_fragments,
@@ -44,12 +45,12 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> 
             )?;
         }
     }
-    Ok(draft.into_steps())
+    Ok(planner.finish(Stage::Files, Phase::Keys))
 }
 
 /// Directories that the mount stage had to create for a home get the owner and mode that useradd would give them.
 fn own_notated_directories(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     notated: &[String],
     account: &User,
     at: &Pointer,
@@ -64,28 +65,21 @@ fn own_notated_directories(
         .map(RootPath::clean)
         .filter(|path| path.starts_with(&home))
     {
-        let path = draft.resolve(&path, at)?;
-        let Some(node) = draft.node(&path, at)?.filter(Node::is_directory) else {
+        let path = planner.resolve(&path, at)?;
+        let Some(node) = planner.node(&path, at)?.filter(Node::is_directory) else {
             return Err(refuse(
                 at.clone(),
                 format!("the mount stage created {path}, and now it is not a directory"),
                 "run all stages again from the first",
             ));
         };
-        let access = owned(account, 0o700);
-        let change = access_differs(&node, &access).map_or_else(
-            || Change::Keep {
-                reason: "owner and mode are right".to_owned(),
-            },
-            |what| Change::Modify { what },
-        );
-        draft.push(Action::SetAccess { path, access }, change, at)?;
+        planner.set_access(&path, &node, owned(account, 0o700), at)?;
     }
     Ok(())
 }
 
 fn write_keys(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     user: &PasswdUser,
     account: &User,
     fragments: bool,
@@ -96,19 +90,23 @@ fn write_keys(
     } else {
         (&[".ssh"], "authorized_keys")
     };
-    let mut directory = enter_home(draft, user, account, at)?;
+    let mut directory = enter_home(planner, user, account, at)?;
     for name in directories {
-        directory = enter(draft, &directory.join(name), account, at)?;
+        directory = enter(planner, &directory.join(name), account, at)?;
     }
     let mut text = user.ssh_authorized_keys.join("\n");
     text.push('\n');
-    let content = Content::known(text.into_bytes());
-    draft.put_file(&directory.join(file), content, owned(account, 0o600), at)
+    planner.put_file(
+        &directory.join(file),
+        text.into_bytes(),
+        owned(account, 0o600),
+        at,
+    )
 }
 
 /// The home, made if it is missing: useradd did not run for a user that was there already, and upstream fails.
 fn enter_home(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     user: &PasswdUser,
     account: &User,
     at: &Pointer,
@@ -121,8 +119,8 @@ fn enter_home(
             "set homeDir",
         ));
     }
-    let home = draft.follow(&asked, at)?;
-    match draft.node(&home, at)? {
+    let home = planner.follow(&asked, at)?;
+    match planner.node(&home, at)? {
         Some(node) => check_directory(&home, &node, account, at)?,
         None if user.no_create_home == Some(true) => {
             return Err(refuse(
@@ -135,8 +133,8 @@ fn enter_home(
             ));
         }
         None => {
-            draft.make_parents(&home, at)?;
-            draft.make_levels(&home, &owned(account, 0o700), at)?;
+            planner.make_parents(&home, at)?;
+            planner.make_levels(&home, &owned(account, 0o700), at)?;
         }
     }
     Ok(home)
@@ -144,21 +142,21 @@ fn enter_home(
 
 /// Goes into a directory below the home, and makes it if it is missing.
 fn enter(
-    draft: &mut Draft<'_>,
+    planner: &mut Planner<'_>,
     path: &RootPath,
     account: &User,
     at: &Pointer,
 ) -> Result<RootPath, PlanError> {
     let access = owned(account, 0o700);
-    match draft.node(path, at)? {
+    match planner.node(path, at)? {
         None => {
-            draft.make_levels(path, &access, at)?;
+            planner.make_levels(path, &access, at)?;
             Ok(path.clone())
         }
         Some(node) if matches!(node.kind, NodeKind::Symlink { .. }) => {
-            let target = draft.follow(path, at)?;
+            let target = planner.follow(path, at)?;
             // Whoever owns the home can put a link there, so it may only lead to what that user owns.
-            let (place, owner) = nearest(draft, &target, at)?;
+            let (place, owner) = nearest(planner, &target, at)?;
             if !may_be(&owner.user, account) {
                 return Err(refuse(
                     at.clone(),
@@ -169,7 +167,7 @@ fn enter(
                     "remove the link, or give what it leads to to the user",
                 ));
             }
-            draft.make_levels(&target, &access, at)?;
+            planner.make_levels(&target, &access, at)?;
             Ok(target)
         }
         Some(node) => {
@@ -180,10 +178,10 @@ fn enter(
 }
 
 /// The node at a resolved path or, if that is missing, at the nearest level above that is there.
-fn nearest(draft: &Draft<'_>, path: &RootPath, at: &Pointer) -> Result<(RootPath, Node), PlanError> {
+fn nearest(planner: &Planner<'_>, path: &RootPath, at: &Pointer) -> Result<(RootPath, Node), PlanError> {
     let mut here = path.clone();
     loop {
-        if let Some(node) = draft.node(&here, at)? {
+        if let Some(node) = planner.node(&here, at)? {
             if node.is_directory() {
                 return Ok((here, node));
             }
@@ -231,7 +229,7 @@ fn owned(account: &User, mode: u32) -> Access {
     Access {
         user: account.uid.clone(),
         group: account.gid.clone(),
-        ..root_access(mode)
+        mode,
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-
 use crate::config::types::{Clevis, File, Hidden, Luks, NodeOwner, Resource};
-use crate::plan::{Access, Action, Change, Content, Step};
+use crate::fetch::data;
+use crate::plan::{Access, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::PlanError;
-use crate::view::{FileDigest, Node, Owner, RootPath, View};
+use crate::stages::{Phase, PlanError, Stage};
+use crate::view::{Node, Owner, RootPath, View};
 
-use super::draft::{At as _, Draft, access_differs, lost, root_access};
+use super::place::root_access;
+use super::planner::Planner;
 use super::units::check_name;
 use super::{Input, refuse};
 
@@ -19,18 +19,24 @@ const CRYPTTAB: &str = "/etc/crypttab";
 const KEYS: &str = "/etc/luks";
 const VOLUME_KEYS: &str = "/etc/zkey/repository";
 
-/// Plans the luks phase. `uuids` holds what `cryptsetup luksUUID` says of each volume, by its name in the config.
+/// Plans the luks phase.
 ///
 /// # Errors
 ///
 /// A volume without UUID, a key that the disks stage did not leave in the state file, a key file that is not this
 /// run's.
-pub fn plan(
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    // The disks stage is not built yet, so no volume can be asked.
+    plan_volumes(input, &BTreeMap::new(), view)
+}
+
+/// Plans it with what `cryptsetup luksUUID` says of each volume, by its name in the config.
+fn plan_volumes(
     input: &Input<'_>,
     uuids: &BTreeMap<String, String>,
     view: &dyn View,
-) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     let storage = Pointer::root().key("storage");
     let volumes = || {
         let list = storage.key("luks");
@@ -45,7 +51,7 @@ pub fn plan(
     for (luks, at) in volumes() {
         check_name(&luks.name, &at.key("name"))?;
         if !is_present(&luks.clevis) {
-            write_key(&mut draft, input, luks, &at)?;
+            write_key(&mut planner, input, luks, &at)?;
         }
     }
     for (luks, at) in volumes() {
@@ -56,19 +62,18 @@ pub fn plan(
                 "run the disks stage first",
             ));
         };
-        add_to_crypttab(&mut draft, luks, uuid.trim(), &at)?;
+        add_to_crypttab(&mut planner, luks, uuid.trim(), &at)?;
     }
     for (name, url) in input.state.luks_volume_key_files {
         let at = storage.key("luks");
         check_name(name, &at)?;
         let path = RootPath::from(VOLUME_KEYS).join(name);
-        let content = Content::known(decode(url, &at)?);
-        draft.put_file(&path, content, root_access(0o600), &at)?;
+        planner.put_file(&path, decode(url, &at)?, root_access(0o600), &at)?;
     }
     for file in input.state.provider_files {
-        write_provider_file(&mut draft, file)?;
+        write_provider_file(&mut planner, file)?;
     }
-    Ok(draft.into_steps())
+    Ok(planner.finish(Stage::Files, Phase::Luks))
 }
 
 /// Whether clevis unlocks the volume, so that no key file is kept (spec/config.md 5.9).
@@ -83,7 +88,12 @@ fn key_path(luks: &Luks) -> RootPath {
     RootPath::from(KEYS).join(&luks.name)
 }
 
-fn write_key(draft: &mut Draft<'_>, input: &Input<'_>, luks: &Luks, at: &Pointer) -> Result<(), PlanError> {
+fn write_key(
+    planner: &mut Planner<'_>,
+    input: &Input<'_>,
+    luks: &Luks,
+    at: &Pointer,
+) -> Result<(), PlanError> {
     let Some(url) = input.state.luks_key_files.get(&luks.name) else {
         return Err(refuse(
             at.clone(),
@@ -91,39 +101,27 @@ fn write_key(draft: &mut Draft<'_>, input: &Input<'_>, luks: &Luks, at: &Pointer
             "run the disks stage first, with the same state file",
         ));
     };
-    let content = Content::known(decode(url, at)?);
-    let directory = draft.follow(&RootPath::from(KEYS), at)?;
-    draft.make_parents(&directory, at)?;
-    draft.make_levels(&directory, &root_access(0o700), at)?;
-    let path = draft.resolve(&key_path(luks), at)?;
-    if draft.node(&path, at)?.is_some() && !is_ours(draft, input, &path, at)? {
+    let bytes = decode(url, at)?;
+    let directory = planner.follow(&RootPath::from(KEYS), at)?;
+    planner.make_parents(&directory, at)?;
+    planner.make_levels(&directory, &root_access(0o700), at)?;
+    let path = planner.resolve(&key_path(luks), at)?;
+    if planner.node(&path, at)?.is_some() && !planner.was_written(&path, at)? {
         return Err(refuse(
             at.clone(),
             format!("{path} exists already"),
             "remove it: it is the key of another volume, and would be lost",
         ));
     }
-    draft.put_file(&path, content, root_access(0o600), at)
+    planner.put_file(&path, bytes, root_access(0o600), at)
 }
 
-/// Whether the file at a path was written by the unfinished run that this one goes on with.
-pub(super) fn is_ours(
-    draft: &Draft<'_>,
-    input: &Input<'_>,
-    path: &RootPath,
+fn add_to_crypttab(
+    planner: &mut Planner<'_>,
+    luks: &Luks,
+    uuid: &str,
     at: &Pointer,
-) -> Result<bool, PlanError> {
-    if !draft.node(path, at)?.is_some_and(|node| node.is_file()) {
-        return Ok(false);
-    }
-    let wrote = input.progress.wrote(path);
-    Ok(match draft.view().digest(path).at(at)? {
-        FileDigest::Known(digest) => wrote.contains(&digest),
-        FileDigest::Unknown => false,
-    })
-}
-
-fn add_to_crypttab(draft: &mut Draft<'_>, luks: &Luks, uuid: &str, at: &Pointer) -> Result<(), PlanError> {
+) -> Result<(), PlanError> {
     let clevis = &luks.clevis;
     let key = if is_present(clevis) {
         "none".to_owned()
@@ -142,9 +140,9 @@ fn add_to_crypttab(draft: &mut Draft<'_>, luks: &Luks, uuid: &str, at: &Pointer)
             Change::Create
         }
     };
-    draft.append_line(&RootPath::from(CRYPTTAB), line.as_bytes(), 0o600, change, at)?;
-    let path = draft.follow(&RootPath::from(CRYPTTAB), at)?;
-    let Some(node) = draft.node(&path, at)? else {
+    planner.append_line(&RootPath::from(CRYPTTAB), line.as_bytes(), 0o600, change, at)?;
+    let path = planner.follow(&RootPath::from(CRYPTTAB), at)?;
+    let Some(node) = planner.node(&path, at)? else {
         return Ok(());
     };
     let access = Access {
@@ -152,14 +150,11 @@ fn add_to_crypttab(draft: &mut Draft<'_>, luks: &Luks, uuid: &str, at: &Pointer)
         group: node.group.clone(),
         mode: 0o600,
     };
-    match access_differs(&node, &access) {
-        None => Ok(()),
-        Some(what) => draft.push(Action::SetAccess { path, access }, Change::Modify { what }, at),
-    }
+    planner.set_access_if_needed(&path, &node, access, at)
 }
 
 /// Provider files have no place in the config, so the root stands for it.
-fn write_provider_file(draft: &mut Draft<'_>, file: &File) -> Result<(), PlanError> {
+fn write_provider_file(planner: &mut Planner<'_>, file: &File) -> Result<(), PlanError> {
     let at = &Pointer::root();
     let bytes = match source(&file.contents) {
         None => Vec::new(),
@@ -171,13 +166,11 @@ fn write_provider_file(draft: &mut Draft<'_>, file: &File) -> Result<(), PlanErr
         group: owner(&file.group),
         mode,
     };
-    let path = draft.resolve(&RootPath::from(file.path.as_str()), at)?;
-    if let Some(node) = draft.node(&path, at)?.filter(Node::is_directory) {
-        let lost = lost(draft.view(), &path, &node).at(at)?;
-        let path = path.clone();
-        draft.push(Action::Remove { path }, Change::Delete { lost }, at)?;
+    let path = planner.resolve(&RootPath::from(file.path.as_str()), at)?;
+    if let Some(node) = planner.node(&path, at)?.filter(Node::is_directory) {
+        planner.remove(&path, &node, at)?;
     }
-    draft.put_file(&path, Content::known(bytes), access, at)
+    planner.put_file(&path, bytes, access, at)
 }
 
 fn source(resource: &Resource) -> Option<&Hidden> {
@@ -196,41 +189,19 @@ fn owner(owner: &NodeOwner) -> Owner {
     }
 }
 
-/// The bytes of a `data:` URL of the state file, which this program itself has written, base64 or percent-encoded.
+/// The bytes of a `data:` URL of the state file, which this program itself has written.
 fn decode(url: &Hidden, at: &Pointer) -> Result<Vec<u8>, PlanError> {
-    let parts = url
+    let bytes = url
         .reveal()
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(','));
-    let bytes = parts.and_then(|(header, data)| {
-        if header.ends_with(";base64") {
-            base64::engine::general_purpose::STANDARD.decode(data).ok()
-        } else {
-            unescape(data)
-        }
-    });
-    bytes.ok_or_else(|| {
+        .starts_with("data:")
+        .then(|| data::decode(url.reveal()).ok());
+    bytes.flatten().ok_or_else(|| {
         refuse(
             at.clone(),
             "the state file holds something that is not a data: URL",
             "run the stages again from the first",
         )
     })
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|d| u8::try_from(d).ok());
-            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-            bytes.push(high << 4 | low);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

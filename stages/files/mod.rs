@@ -5,9 +5,9 @@
 //! effects of its own earlier steps through an [`Overlay`](crate::view::Overlay).
 
 pub mod accounts;
-mod draft;
 pub mod keys;
 pub mod luks;
+mod place;
 pub mod presets;
 pub mod result;
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::config::types::Unit;
-use crate::plan::{Action, Change, Step};
+use crate::plan::{Action, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::PlanError;
+use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{Enabled, RootPath, View};
 
 use super::Input;
-use super::draft::{At as _, Draft};
+use super::place::At as _;
+use super::planner::Planner;
 use super::units::{check_name, unit_pointer};
 
 /// Where the lines go.
@@ -32,16 +33,16 @@ struct Entry {
 /// # Errors
 ///
 /// Names that are no unit's, and whatever stands in the way of the preset file.
-pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     for entry in entries(&input.config.systemd.units)? {
         if entry.enabled {
-            add_line(&mut draft, &entry, None)?;
+            add_line(&mut planner, &entry, None)?;
         } else {
-            disable(&mut draft, &entry)?;
+            disable(&mut planner, &entry)?;
         }
     }
-    Ok(draft.into_steps())
+    Ok(planner.finish(Stage::Files, Phase::Presets))
 }
 
 /// Instances of one template and state share an entry, in config order; entries are in the order of their keys.
@@ -77,46 +78,46 @@ fn instance(name: &str) -> Option<(String, String)> {
     Some((format!("{before}@{dot}{extension}"), instance.to_owned()))
 }
 
-fn disable(draft: &mut Draft<'_>, entry: &Entry) -> Result<(), PlanError> {
+fn disable(planner: &mut Planner<'_>, entry: &Entry) -> Result<(), PlanError> {
     let action = Action::DisableUnit {
         entry: entry.text.clone(),
     };
     // Upstream asks systemctl about the whole list as if it were one name, which is never enabled.
     let enabled = if entry.instances {
         let reason = "instances cannot be disabled from a config; no preset is written for them".to_owned();
-        return draft.push(action, Change::Keep { reason }, &entry.cause);
+        return planner.push(action, Change::Keep { reason }, &entry.cause);
     } else {
-        draft.view().unit_enabled(&entry.text).at(&entry.cause)?
+        planner.view().unit_enabled(&entry.text).at(&entry.cause)?
     };
     // The line comes first: were the unit disabled first and the run killed then, no later run would write the line.
     match enabled {
         Enabled::No => {
             let reason = "it is not enabled".to_owned();
-            draft.push(action, Change::Keep { reason }, &entry.cause)
+            planner.push(action, Change::Keep { reason }, &entry.cause)
         }
         Enabled::Yes => {
-            add_line(draft, entry, None)?;
+            add_line(planner, entry, None)?;
             let what = "its links go".to_owned();
-            draft.push(action, Change::Modify { what }, &entry.cause)
+            planner.push(action, Change::Modify { what }, &entry.cause)
         }
         Enabled::Unknown => {
             let unknown = Change::Unknown {
                 why: "if enabled".to_owned(),
             };
-            add_line(draft, entry, Some(unknown.clone()))?;
-            draft.push(action, unknown, &entry.cause)
+            add_line(planner, entry, Some(unknown.clone()))?;
+            planner.push(action, unknown, &entry.cause)
         }
     }
 }
 
 /// Adds a line to the preset file unless it is there. `unknown` replaces what the step would mean.
-fn add_line(draft: &mut Draft<'_>, entry: &Entry, unknown: Option<Change>) -> Result<(), PlanError> {
+fn add_line(planner: &mut Planner<'_>, entry: &Entry, unknown: Option<Change>) -> Result<(), PlanError> {
     let verb = |enabled| if enabled { "enable" } else { "disable" };
     let line = format!("{} {}", verb(entry.enabled), entry.text);
     let opposite = format!("{} {}", verb(!entry.enabled), entry.text);
     let path = RootPath::from(PRESETS);
-    let found = draft.follow(&path, &entry.cause)?;
-    let text = draft
+    let found = planner.follow(&path, &entry.cause)?;
+    let text = planner
         .view()
         .read(&found, 1 << 20)
         .at(&entry.cause)?
@@ -136,7 +137,7 @@ fn add_line(draft: &mut Draft<'_>, entry: &Entry, unknown: Option<Change>) -> Re
             },
         })
     };
-    draft.append_line(&path, line.as_bytes(), 0o644, change, &entry.cause)?;
+    planner.append_line(&path, line.as_bytes(), 0o644, change, &entry.cause)?;
     Ok(())
 }
 

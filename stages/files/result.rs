@@ -4,13 +4,13 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use crate::plan::{Action, Base, Change, Content, Step};
+use crate::plan::{Action, Base, Change, Content, Plan};
 use crate::report::Pointer;
-use crate::stages::PlanError;
+use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{RootPath, View};
 
-use super::draft::{At as _, Draft, lost, root_access};
-use super::luks::is_ours;
+use super::place::{At as _, root_access};
+use super::planner::Planner;
 use super::{Input, refuse};
 
 const RESULT: &str = "/etc/.ignition-result.json";
@@ -23,11 +23,11 @@ const REPORT_MAX: u64 = 16 << 20;
 /// # Errors
 ///
 /// A result file that is there and is no JSON.
-pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     let at = &Pointer::root();
-    let path = draft.resolve(&RootPath::from(RESULT), at)?;
-    let (previous, change) = previous_report(&draft, input, &path, at)?;
+    let path = planner.resolve(&RootPath::from(RESULT), at)?;
+    let (previous, change) = previous_report(&planner, input, &path, at)?;
     let run = input.run;
     let mut text = format!(
         "{{\n  \"provisioningBootID\": {},\n  \"provisioningDate\": {},\n  \"userConfigProvided\": {}",
@@ -41,25 +41,25 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> 
         indent(&previous, 1, &mut text);
     }
     text.extend_from_slice(b"\n}\n");
-    draft.make_parents(&path, at)?;
+    planner.make_parents(&path, at)?;
     let action = Action::WriteFile {
         path,
         base: Base::Nothing,
         contents: vec![Content::known(text)],
         access: root_access(0o600),
     };
-    draft.push(action, change, at)?;
-    Ok(draft.into_steps())
+    planner.push(action, change, at)?;
+    Ok(planner.finish(Stage::Files, Phase::Result))
 }
 
 /// The report to carry on, and what writing a new one means for what is there.
 fn previous_report(
-    draft: &Draft<'_>,
+    planner: &Planner<'_>,
     input: &Input<'_>,
     path: &RootPath,
     at: &Pointer,
 ) -> Result<(Option<Vec<u8>>, Change), PlanError> {
-    let Some(node) = draft.node(path, at)? else {
+    let Some(node) = planner.node(path, at)? else {
         return Ok((None, Change::Create));
     };
     if node.is_directory() {
@@ -69,10 +69,10 @@ fn previous_report(
             "remove the directory",
         ));
     }
-    let lost = lost(draft.view(), path, &node).at(at)?;
+    let lost = planner.lost(path, &node, at)?;
     // The file may be reached through a link; the link itself is what gets replaced.
-    let file = draft.follow(path, at)?;
-    if input.run.live_image || !draft.node(&file, at)?.is_some_and(|node| node.is_file()) {
+    let file = planner.follow(path, at)?;
+    if input.run.live_image || !planner.node(&file, at)?.is_some_and(|node| node.is_file()) {
         return Ok((None, Change::Replace { lost }));
     }
     let unusable = |what: &str| {
@@ -82,13 +82,13 @@ fn previous_report(
             "remove it, or put it right",
         )
     };
-    let Some(bytes) = draft.view().read(&file, REPORT_MAX).at(at)? else {
+    let Some(bytes) = planner.view().read(&file, REPORT_MAX).at(at)? else {
         return Err(unusable("is too large to be a report"));
     };
     if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
         return Err(unusable("is not JSON"));
     }
-    if is_ours(draft, input, path, at)? {
+    if node.is_file() && planner.was_written(path, at)? {
         let what = "the report of the interrupted run is written anew".to_owned();
         return Ok((member(&bytes, "previousReport"), Change::Modify { what }));
     }

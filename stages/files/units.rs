@@ -1,12 +1,13 @@
 //! Systemd units, drop-ins and masks (spec/mount_files.md 7).
 
 use crate::config::types::{Hidden, Unit};
-use crate::plan::{Action, Change, Content, Step};
+use crate::plan::{Action, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::PlanError;
+use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{NodeKind, Owner, RootPath, View};
 
-use super::draft::{At as _, Draft, lost, root_access};
+use super::place::root_access;
+use super::planner::Planner;
 use super::{Input, refuse};
 
 /// Where units go.
@@ -20,12 +21,12 @@ const MASK: &str = "/dev/null";
 /// # Errors
 ///
 /// Names that would leave the directory; a directory where a file must be.
-pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    let mut draft = Draft::new(view);
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
     for (index, unit) in input.config.systemd.units.iter().enumerate() {
-        plan_unit(&mut draft, unit, &unit_pointer(index))?;
+        plan_unit(&mut planner, unit, &unit_pointer(index))?;
     }
-    Ok(draft.into_steps())
+    Ok(planner.finish(Stage::Files, Phase::Units))
 }
 
 /// `systemd.units[index]`
@@ -33,7 +34,7 @@ pub(super) fn unit_pointer(index: usize) -> Pointer {
     Pointer::root().key("systemd").key("units").index(index)
 }
 
-fn plan_unit(draft: &mut Draft<'_>, unit: &Unit, at: &Pointer) -> Result<(), PlanError> {
+fn plan_unit(planner: &mut Planner<'_>, unit: &Unit, at: &Pointer) -> Result<(), PlanError> {
     check_name(&unit.name, &at.key("name"))?;
     let units = RootPath::from(UNITS);
     let path = units.join(&unit.name);
@@ -42,59 +43,63 @@ fn plan_unit(draft: &mut Draft<'_>, unit: &Unit, at: &Pointer) -> Result<(), Pla
         check_name(&dropin.name, &at.key("name"))?;
         if let Some(contents) = &dropin.contents {
             let path = units.join(format!("{}.d", unit.name)).join(&dropin.name);
-            write(draft, &path, contents, &at)?;
+            write(planner, &path, contents, &at)?;
         }
     }
     match (&unit.contents, unit.mask) {
         // The mask takes the place of the contents: they would be gone with the next step.
-        (_, Some(true)) => return mask(draft, &path, &at.key("mask")),
-        (Some(contents), _) if !contents.reveal().is_empty() => write(draft, &path, contents, at)?,
+        (_, Some(true)) => return mask(planner, &path, &at.key("mask")),
+        (Some(contents), _) if !contents.reveal().is_empty() => write(planner, &path, contents, at)?,
         _ => {}
     }
     if unit.mask == Some(false) {
-        unmask(draft, &path, &at.key("mask"))
+        unmask(planner, &path, &at.key("mask"))
     } else {
         Ok(())
     }
 }
 
-fn write(draft: &mut Draft<'_>, path: &RootPath, contents: &Hidden, at: &Pointer) -> Result<(), PlanError> {
-    let content = Content::known(contents.reveal().as_bytes());
-    draft.put_file(path, content, root_access(0o644), &at.key("contents"))
+fn write(
+    planner: &mut Planner<'_>,
+    path: &RootPath,
+    contents: &Hidden,
+    at: &Pointer,
+) -> Result<(), PlanError> {
+    planner.put_file(
+        path,
+        contents.reveal().as_bytes(),
+        root_access(0o644),
+        &at.key("contents"),
+    )
 }
 
-fn mask(draft: &mut Draft<'_>, path: &RootPath, at: &Pointer) -> Result<(), PlanError> {
-    let path = draft.resolve(path, at)?;
-    let node = draft.node(&path, at)?;
+fn mask(planner: &mut Planner<'_>, path: &RootPath, at: &Pointer) -> Result<(), PlanError> {
+    let path = planner.resolve(path, at)?;
+    let node = planner.node(&path, at)?;
     let change = match &node {
         Some(node) if is_mask(&node.kind) => Change::Keep {
             reason: "it is masked already".to_owned(),
         },
         Some(node) => {
-            let lost = lost(draft.view(), &path, node).at(at)?;
-            let path = path.clone();
-            draft.push(Action::Remove { path }, Change::Delete { lost }, at)?;
+            planner.remove(&path, node, at)?;
             Change::Create
         }
         None => Change::Create,
     };
-    draft.make_parents(&path, at)?;
+    planner.make_parents(&path, at)?;
     let action = Action::MakeSymlink {
         path,
         target: MASK.into(),
         user: Owner::ROOT,
         group: Owner::ROOT,
     };
-    draft.push(action, change, at)
+    planner.push(action, change, at)
 }
 
-fn unmask(draft: &mut Draft<'_>, path: &RootPath, at: &Pointer) -> Result<(), PlanError> {
-    let path = draft.resolve(path, at)?;
-    match draft.node(&path, at)? {
-        Some(node) if is_mask(&node.kind) => {
-            let lost = lost(draft.view(), &path, &node).at(at)?;
-            draft.push(Action::Remove { path }, Change::Delete { lost }, at)
-        }
+fn unmask(planner: &mut Planner<'_>, path: &RootPath, at: &Pointer) -> Result<(), PlanError> {
+    let path = planner.resolve(path, at)?;
+    match planner.node(&path, at)? {
+        Some(node) if is_mask(&node.kind) => planner.remove(&path, &node, at),
         _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ fn passwd(passwd: &str) -> Scene {
 }
 
 fn planned(scene: &Scene, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    plan(&scene.input(), view)
+    plan(&scene.input(), view).map(|plan| plan.steps)
 }
 
 fn changed(config: &str, view: &dyn View) -> Vec<String> {

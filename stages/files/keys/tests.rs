@@ -11,7 +11,7 @@ const CORE_WITHOUT_HOME: &str =
     r#"{"passwd": {"users": [{"name": "core", "noCreateHome": true, "sshAuthorizedKeys": ["ssh-a"]}]}}"#;
 
 fn planned(scene: &Scene, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    plan(&scene.input(), view)
+    plan(&scene.input(), view).map(|plan| plan.steps)
 }
 
 fn changed(config: &str, view: &dyn View) -> Vec<String> {
@@ -223,8 +223,8 @@ fn notated_directories() {
     assert_eq!(
         changes(&steps),
         [
-            "modify (mode 0755 to 0700, group 500 to 501): access /home/core 0700 500:501 @ passwd.users[0]",
-            "modify (mode 0755 to 0700, owner 0 to 500, group 0 to 501): access /home/core/data 0700 500:501 \
+            "modify (group 500 to 501, mode 0755 to 0700): access /home/core 0700 500:501 @ passwd.users[0]",
+            "modify (owner 0 to 500, group 0 to 501, mode 0755 to 0700): access /home/core/data 0700 500:501 \
              @ passwd.users[0]",
         ]
     );
@@ -252,10 +252,11 @@ fn over_predicted_accounts() {
     scene.notated_directories = vec!["/home/new".into()];
     // A home kept from an earlier life, by an id that useradd may or may not give again.
     let fake = FakeView::new()
-        .dir("/home")
+        .file("/usr/share/login.defs", b"USERGROUPS_ENAB yes\n")
+        .link("/etc/login.defs", "../usr/share/login.defs")
         .dir("/home/new")
         .dir_of("/home/old", 1001);
-    let before = accounts::plan(&scene.input(), &fake).unwrap();
+    let before = accounts::plan(&scene.input(), &fake).unwrap().steps;
     let steps = planned(&scene, &scene::after(&fake, &before)).unwrap();
     insta::assert_snapshot!(lines(&steps));
 }

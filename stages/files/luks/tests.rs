@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{decode, plan};
+use super::{decode, plan, plan_volumes};
 use crate::config::types::{File, Hidden, NodeOwner, Resource};
 use crate::plan::Step;
 use crate::report::Pointer;
@@ -32,12 +32,12 @@ fn uuids() -> BTreeMap<String, String> {
 }
 
 fn planned(scene: &Scene, view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    plan(&scene.input(), &uuids(), view)
+    plan_volumes(&scene.input(), &uuids(), view).map(|plan| plan.steps)
 }
 
 #[test]
 fn nothing_to_do() {
-    let steps = plan(&Scene::new("{}").input(), &BTreeMap::new(), &FakeView::new()).unwrap();
+    let steps = plan(&Scene::new("{}").input(), &FakeView::new()).unwrap().steps;
     assert_eq!(steps, []);
 }
 
@@ -114,7 +114,7 @@ fn lines_are_not_repeated_and_keys_not_overwritten() {
 #[test]
 fn refusals() {
     let scene = volumes();
-    let error = refusal(plan(&scene.input(), &BTreeMap::new(), &FakeView::new()));
+    let error = refusal(plan(&scene.input(), &FakeView::new()).map(|plan| plan.steps));
     assert_eq!(
         error,
         "storage.luks[0]: the UUID of the encrypted volume data is not known; run the disks stage first"

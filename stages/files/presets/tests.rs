@@ -18,7 +18,7 @@ fn scene(units: &[(&str, Option<bool>)]) -> Scene {
 }
 
 fn planned(units: &[(&str, Option<bool>)], view: &dyn View) -> Result<Vec<Step>, PlanError> {
-    plan(&scene(units).input(), view)
+    plan(&scene(units).input(), view).map(|plan| plan.steps)
 }
 
 fn read(view: &dyn View) -> String {

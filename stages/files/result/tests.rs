@@ -1,12 +1,17 @@
 use proptest::prelude::*;
 
-use super::{indent, member, plan};
+use super::{indent, member};
 use crate::plan::{Action, Change, Content, Step};
+use crate::stages::PlanError;
 use crate::stages::files::scene::{Scene, after, refusal};
 use crate::view::fake::FakeView;
 use crate::view::{Digest, View};
 
 const FILE: &str = "/etc/.ignition-result.json";
+
+fn plan(scene: &Scene, view: &dyn View) -> Result<Vec<Step>, PlanError> {
+    super::plan(&scene.input(), view).map(|plan| plan.steps)
+}
 
 fn written(steps: &[Step]) -> (String, Change) {
     let Some(Step {
@@ -28,7 +33,7 @@ fn written(steps: &[Step]) -> (String, Change) {
 }
 
 fn result(scene: &Scene, view: &dyn View) -> (String, Change) {
-    written(&plan(&scene.input(), view).unwrap())
+    written(&plan(&scene, view).unwrap())
 }
 
 const FIRST: &str = r#"{
@@ -127,13 +132,13 @@ fn live_images_drop_it() {
 fn what_is_in_the_way() {
     let scene = Scene::new("{}");
     for text in ["", "{", "{} x", "{'a': 1}", "\u{feff}{}"] {
-        let refusal = refusal(plan(&scene.input(), &FakeView::new().file(FILE, text.as_bytes())));
+        let refusal = refusal(plan(&scene, &FakeView::new().file(FILE, text.as_bytes())));
         assert!(
             refusal.contains("is there from an earlier run, and is not JSON"),
             "{text}: {refusal}"
         );
     }
-    assert!(refusal(plan(&scene.input(), &FakeView::new().dir(FILE))).contains("is a directory"));
+    assert!(refusal(plan(&scene, &FakeView::new().dir(FILE))).contains("is a directory"));
     let linked = FakeView::new().link(FILE, "/srv/old").file("/srv/old", b"[]");
     assert!(result(&scene, &linked).0.contains("\"previousReport\": []\n"));
     let dangling = FakeView::new().link(FILE, "/srv/old");
@@ -171,10 +176,10 @@ fn reports_nest_without_end() {
     assert!(result(&scene, &fake).0.len() > 10_000);
     // Run after run, each knows all before.
     let empty = FakeView::new();
-    let mut view = after(&empty, &plan(&scene.input(), &empty).unwrap());
+    let mut view = after(&empty, &plan(&scene, &empty).unwrap());
     for day in 0..3 {
         scene.run.date = format!("day {day}");
-        let steps = plan(&scene.input(), &view).unwrap();
+        let steps = plan(&scene, &view).unwrap();
         for step in &steps {
             crate::plan::predict::predict(step, &mut view).unwrap();
         }

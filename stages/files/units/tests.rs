@@ -9,7 +9,7 @@ use crate::view::{NodeKind, View};
 
 fn planned(units: &str, view: &dyn View) -> Result<Vec<Step>, PlanError> {
     let scene = Scene::new(&format!("{{\"systemd\": {{\"units\": {units}}}}}"));
-    plan(&scene.input(), view)
+    plan(&scene.input(), view).map(|plan| plan.steps)
 }
 
 fn changed(units: &str, view: &dyn View) -> Vec<String> {
@@ -52,11 +52,11 @@ fn what_is_there_already() {
         ),
         (
             FakeView::new().node(unit, NodeKind::File { size: Some(1) }, 0o600, 0, 0, b"U"),
-            vec![format!("modify (mode 0600 to 0644): {write}")],
+            vec![format!("modify (mode 0600 to 0644): access {unit} 0644 0:0 {at}")],
         ),
         (
             FakeView::new().node(unit, NodeKind::Other, 0o600, 0, 0, b""),
-            vec![format!("replace (special file, trivial: false): {write}")],
+            vec![format!("replace (device, socket or pipe, trivial: false): {write}")],
         ),
     ] {
         assert_eq!(
