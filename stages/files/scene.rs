@@ -1,6 +1,7 @@
 //! What the tests of this stage's planners share: inputs made by hand, and plans as lines of text.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::{Input, RunFacts, StateFacts};
 use crate::config::types::{Config, File, Hidden};
@@ -93,7 +94,7 @@ pub(super) fn lines(steps: &[Step]) -> String {
             Change::Delete { lost } => format!("delete ({}, trivial: {})", lost.what, lost.trivial),
             Change::Unknown { why } => format!("unknown ({why})"),
         };
-        text.push_str(&format!("{change}: {} @ {}\n", action(&step.action), step.cause));
+        write!(text, "{change}: {} @ {}\n", action(&step.action), step.cause).unwrap();
     }
     text
 }
@@ -153,7 +154,7 @@ fn show_access(access: &Access) -> String {
 fn group_change(group: &GroupChange) -> String {
     let mut text = group.name.clone();
     if let Some(gid) = group.gid {
-        text.push_str(&format!(" gid={gid}"));
+        write!(text, " gid={gid}").unwrap();
     }
     if group.system {
         text.push_str(" system");
@@ -164,7 +165,7 @@ fn group_change(group: &GroupChange) -> String {
 fn user_change(user: &UserChange) -> String {
     let mut text = user.name.clone();
     if let Some(uid) = user.uid {
-        text.push_str(&format!(" uid={uid}"));
+        write!(text, " uid={uid}").unwrap();
     }
     for (key, value) in [
         ("gecos", &user.gecos),
@@ -173,11 +174,11 @@ fn user_change(user: &UserChange) -> String {
         ("shell", &user.shell),
     ] {
         if let Some(value) = value {
-            text.push_str(&format!(" {key}={value}"));
+            write!(text, " {key}={value}").unwrap();
         }
     }
     if !user.groups.is_empty() {
-        text.push_str(&format!(" groups={}", user.groups.join(",")));
+        write!(text, " groups={}", user.groups.join(",")).unwrap();
     }
     for (flag, set) in [
         ("no-user-group", user.no_user_group),
@@ -185,7 +186,7 @@ fn user_change(user: &UserChange) -> String {
         ("no-log-init", user.no_log_init),
     ] {
         if set {
-            text.push_str(&format!(" {flag}"));
+            write!(text, " {flag}").unwrap();
         }
     }
     text

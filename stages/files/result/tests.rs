@@ -33,7 +33,7 @@ fn written(steps: &[Step]) -> (String, Change) {
 }
 
 fn result(scene: &Scene, view: &dyn View) -> (String, Change) {
-    written(&plan(&scene, view).unwrap())
+    written(&plan(scene, view).unwrap())
 }
 
 const FIRST: &str = r#"{

@@ -56,7 +56,9 @@ fn what_is_there_already() {
         ),
         (
             FakeView::new().node(unit, NodeKind::Other, 0o600, 0, 0, b""),
-            vec![format!("replace (device, socket or pipe, trivial: false): {write}")],
+            vec![format!(
+                "replace (device, socket or pipe, trivial: false): {write}"
+            )],
         ),
     ] {
         assert_eq!(
