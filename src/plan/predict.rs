@@ -216,6 +216,8 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         local: true,
     };
     overlay.put_user(&user.name, Some(made));
+    // It is made locked (`--password '*'`).
+    overlay.put_password(Account::User(&user.name), "*");
     if user.create_home {
         make_home(&RootPath::from(home.as_str()), &uid, &gid, overlay)?;
     }
@@ -282,7 +284,12 @@ fn home_mode(view: &dyn View) -> Result<u32, ViewError> {
 
 /// The last setting of a name in a file of `NAME=value` or `NAME value` lines.
 fn setting(view: &dyn View, path: &str, name: &str, separator: char) -> Result<Option<String>, ViewError> {
-    let Some(bytes) = view.read(&RootPath::from(path), COMPOSE_MAX)? else {
+    let path = match crate::view::follow(view, &RootPath::from(path)) {
+        Ok(path) => path,
+        Err(crate::view::ResolveError::View(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let Some(bytes) = view.read(&path, COMPOSE_MAX)? else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -302,8 +309,9 @@ fn setting(view: &dyn View, path: &str, name: &str, separator: char) -> Result<O
 }
 
 /// Whether useradd makes a group of the user's name: `USERGROUPS_ENAB` of login.defs, which is off if it is not there.
-fn has_private_groups(view: &dyn View) -> Result<bool, ViewError> {
-    Ok(setting(view, "/etc/login.defs", "USERGROUPS_ENAB", ' ')?.is_some_and(|value| value == "yes"))
+pub(crate) fn has_private_groups(view: &dyn View) -> Result<bool, ViewError> {
+    Ok(setting(view, "/etc/login.defs", "USERGROUPS_ENAB", ' ')?
+        .is_some_and(|value| value.eq_ignore_ascii_case("yes")))
 }
 
 /// `GROUP` of `etc/default/useradd`, else 100 (useradd(8)).
