@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod flags;
+pub mod json;
 pub mod log;
 pub mod plan;
 pub mod report;

@@ -61,3 +61,101 @@ impl fmt::Display for Version {
         f.write_str(self.name())
     }
 }
+
+/// What `ignition.version` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declared {
+    /// A version that is read here
+    Known(Version),
+    /// A version, but none of ours
+    Unknown {
+        /// Its first number
+        major: i64,
+    },
+    /// Not a version
+    Unreadable,
+}
+
+impl Version {
+    /// Reads `ignition.version` as upstream's semver parser does (spec/config.md 1.2): numbers may have leading
+    /// zeros; build metadata and pre-releases are part of what must match.
+    pub fn declared(text: &str) -> Declared {
+        let Some(semver) = Semver::parse(text) else {
+            return Declared::Unreadable;
+        };
+        Self::ALL
+            .into_iter()
+            .find(|version| Semver::parse(version.name()).as_ref() == Some(&semver))
+            .map_or(Declared::Unknown { major: semver.major }, Declared::Known)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+struct Semver<'t> {
+    major: i64,
+    minor: i64,
+    patch: i64,
+    pre_release: &'t str,
+    metadata: &'t str,
+}
+
+impl<'t> Semver<'t> {
+    fn parse(text: &'t str) -> Option<Self> {
+        let (text, metadata) = text.split_once('+').unwrap_or((text, ""));
+        let (text, pre_release) = text.split_once('-').unwrap_or((text, ""));
+        let mut parts = text.splitn(3, '.').map(|part| part.parse().ok());
+        let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
+        let is_readable = |identifiers: &str| {
+            identifiers.is_empty()
+                || identifiers.split('.').all(|identifier| {
+                    !identifier.is_empty()
+                        && identifier
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                })
+        };
+        (is_readable(pre_release) && is_readable(metadata)).then_some(Self {
+            major,
+            minor,
+            patch,
+            pre_release,
+            metadata,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_reads_as_itself() {
+        for version in Version::ALL {
+            assert_eq!(Version::declared(version.name()), Declared::Known(version));
+        }
+    }
+
+    #[test]
+    fn versions_read_as_upstream_does() {
+        let table = [
+            ("03.0.0", Declared::Known(Version::V3_0)),
+            ("3.00.0", Declared::Known(Version::V3_0)),
+            ("3.0.0+x", Declared::Unknown { major: 3 }),
+            ("3.6.0-experimental", Declared::Unknown { major: 3 }),
+            ("3.7.0", Declared::Unknown { major: 3 }),
+            ("2.3.0", Declared::Unknown { major: 2 }),
+            ("4.0.0", Declared::Unknown { major: 4 }),
+            ("", Declared::Unreadable),
+            ("3", Declared::Unreadable),
+            ("3.0", Declared::Unreadable),
+            ("3.0.0.0", Declared::Unreadable),
+            ("3.0.0 ", Declared::Unreadable),
+            ("v3.0.0", Declared::Unreadable),
+            ("3.0.0-a..b", Declared::Unreadable),
+            ("999999999999999999999.0.0", Declared::Unreadable),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Version::declared(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Putting configs together.
