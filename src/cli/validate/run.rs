@@ -1,10 +1,11 @@
 //! Validating: reads each config through what it is given, judges it, and says so. Prints nothing itself.
 
+use std::fmt::Write as _;
 use std::io;
 
 use super::judge::{Rules, Verdict, judge};
 use super::{ReportFormat, ValidateArgs, show};
-use crate::cli::Input;
+use crate::cli::{Input, one_line};
 use crate::log::Chain;
 use crate::view::View;
 
@@ -38,9 +39,7 @@ pub fn run(
             Ok(text) => text,
             Err(error) => {
                 if args.format != ReportFormat::Json {
-                    outcome
-                        .stderr
-                        .push_str(&format!("couldn't read config {input}: {error}\n"));
+                    let _ = writeln!(outcome.stderr, "couldn't read config {input}: {error}");
                     outcome.code = 1;
                     continue;
                 }
@@ -74,9 +73,11 @@ pub fn run(
             // Upstream says on stderr why something is no config at all.
             ReportFormat::Text if args.drop_in && !verdict.is_report => {
                 for finding in &verdict.findings {
-                    outcome
-                        .stderr
-                        .push_str(&format!("couldn't parse config: {}\n", finding.entry.message));
+                    let _ = writeln!(
+                        outcome.stderr,
+                        "couldn't parse config: {}",
+                        one_line(&finding.entry.message)
+                    );
                 }
             }
             ReportFormat::Text | ReportFormat::Json => {
