@@ -6,6 +6,7 @@
 pub mod canonical;
 pub mod decode;
 mod error;
+pub mod grammar;
 pub mod merge;
 pub mod origin;
 pub mod schema;
