@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::grammar::data_url;
 use crate::config::types::{Clevis, File, Hidden, Luks, NodeOwner, Resource};
-use crate::fetch::data;
 use crate::plan::{Access, Change, Plan};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Stage};
@@ -194,7 +194,7 @@ fn decode(url: &Hidden, at: &Pointer) -> Result<Vec<u8>, PlanError> {
     let bytes = url
         .reveal()
         .starts_with("data:")
-        .then(|| data::decode(url.reveal()).ok());
+        .then(|| data_url::decode(url.reveal()).ok());
     bytes.flatten().ok_or_else(|| {
         refuse(
             at.clone(),
