@@ -40,7 +40,10 @@ struct Verdict {
 const SEVERITIES: [&str; 3] = ["error", "warning", "info"];
 
 fn read_verdict(text: &str) -> Option<Verdict> {
-    let mut lines = text.lines().skip_while(|line| !line.contains("the 19 patches of flatcar")).skip(1);
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.contains("the 19 patches of flatcar"))
+        .skip(1);
     let exit = lines.next()?.strip_prefix("exit: ")?;
     let order_varies = exit.contains("line order varies");
     let exit = exit.split(' ').next()?.parse().ok()?;
@@ -50,8 +53,15 @@ fn read_verdict(text: &str) -> Option<Verdict> {
         .take_while(|line| *line != "-- stderr")
         .filter(|line| SEVERITIES.iter().any(|severity| line.starts_with(severity)))
         .collect();
-    let lines = report.into_iter().map(|line| read_line(line).ok_or(line)).collect::<Result<_, _>>();
-    Some(Verdict { exit, order_varies, lines: lines.unwrap_or_else(|line| panic!("not a report line: {line}")) })
+    let lines = report
+        .into_iter()
+        .map(|line| read_line(line).ok_or(line))
+        .collect::<Result<_, _>>();
+    Some(Verdict {
+        exit,
+        order_varies,
+        lines: lines.unwrap_or_else(|line| panic!("not a report line: {line}")),
+    })
 }
 
 /// `SEVERITY[ at PATH][, line N col N| at line N col N]: MESSAGE`
@@ -65,7 +75,11 @@ fn read_line(line: &str) -> Option<Line> {
         },
     };
     let unused_key = message.starts_with("unused key ");
-    Some(Line { place: place.to_owned(), position, unused_key })
+    Some(Line {
+        place: place.to_owned(),
+        position,
+        unused_key,
+    })
 }
 
 fn lines_of(report: &Report) -> Vec<Line> {
@@ -85,13 +99,21 @@ fn declares_old_spec(text: &[u8]) -> bool {
     };
     match value.get("ignition").and_then(|ignition| ignition.get("version")) {
         Some(serde_json::Value::String(version)) if !version.is_empty() => {
-            let numbers: Vec<&str> = version.split(['-', '+']).next().unwrap_or_default().split('.').collect();
+            let numbers: Vec<&str> = version
+                .split(['-', '+'])
+                .next()
+                .unwrap_or_default()
+                .split('.')
+                .collect();
             matches!(numbers.as_slice(), ["1" | "2", minor, patch] if minor.parse::<u32>().is_ok() && patch.parse::<u32>().is_ok())
         }
         None | Some(serde_json::Value::Null | serde_json::Value::String(_)) => {
             let ignition = value.get("ignition");
             ignition.is_none_or(|ignition| ignition.is_object() || ignition.is_null())
-                && matches!(value.get("ignitionVersion").and_then(serde_json::Value::as_i64), Some(1 | 2))
+                && matches!(
+                    value.get("ignitionVersion").and_then(serde_json::Value::as_i64),
+                    Some(1 | 2)
+                )
         }
         Some(_) => false,
     }
@@ -126,27 +148,45 @@ fn verdicts_are_those_of_the_reference() {
         ("open/ign", "open/verdicts", "open/normalized"),
         ("bad/cases", "bad/verdicts", "bad/parsed"),
     ] {
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(corpus.join(cases)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(corpus.join(cases))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         for file in files {
             counts.files += 1;
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
             // Verdicts of open/ are named after the stem, those of bad/ after the whole name.
-            let stem = if cases == "open/ign" { name.trim_end_matches(".ign") } else { &name };
+            let stem = if cases == "open/ign" {
+                name.trim_end_matches(".ign")
+            } else {
+                &name
+            };
             let text = std::fs::read(&file).unwrap();
             let verdict = std::fs::read_to_string(corpus.join(verdicts).join(format!("{stem}.txt"))).unwrap();
-            let verdict = read_verdict(&verdict).unwrap_or_else(|| panic!("{name}: the verdict cannot be read"));
-            let parsed = [format!("{stem}.json"), format!("{stem}.flatcar.json"), format!("{stem}.upstream.json")]
-                .into_iter()
-                .map(|name| corpus.join(parsed).join(name))
-                .find(|path| path.is_file());
+            let verdict =
+                read_verdict(&verdict).unwrap_or_else(|| panic!("{name}: the verdict cannot be read"));
+            let parsed = [
+                format!("{stem}.json"),
+                format!("{stem}.flatcar.json"),
+                format!("{stem}.upstream.json"),
+            ]
+            .into_iter()
+            .map(|name| corpus.join(parsed).join(name))
+            .find(|path| path.is_file());
             compare(&name, &text, &verdict, parsed.as_deref(), &mut counts);
         }
     }
     print(&counts);
-    assert!(counts.files > 1000 && counts.verdicts > 1000, "the corpus is not complete");
-    assert!(counts.mismatches.is_empty(), "{} mismatches, listed above", counts.mismatches.len());
+    assert!(
+        counts.files > 1000 && counts.verdicts > 1000,
+        "the corpus is not complete"
+    );
+    assert!(
+        counts.mismatches.is_empty(),
+        "{} mismatches, listed above",
+        counts.mismatches.len()
+    );
 }
 
 fn compare(name: &str, text: &[u8], verdict: &Verdict, parsed: Option<&Path>, counts: &mut Counts) {
@@ -154,7 +194,9 @@ fn compare(name: &str, text: &[u8], verdict: &Verdict, parsed: Option<&Path>, co
     if declares_old_spec(text) {
         counts.old += 1;
         if !matches!(result, Err(ParseError::OldSpec { .. })) {
-            counts.mismatches.push(format!("{name}: spec 1 or 2, but found {result:?}"));
+            counts
+                .mismatches
+                .push(format!("{name}: spec 1 or 2, but found {result:?}"));
         }
         return;
     }
@@ -166,7 +208,9 @@ fn compare(name: &str, text: &[u8], verdict: &Verdict, parsed: Option<&Path>, co
     let found = lines_of(report);
     if exit != verdict.exit {
         let error = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        counts.mismatches.push(format!("{name}: exit {exit}, expected {} {error}", verdict.exit));
+        counts
+            .mismatches
+            .push(format!("{name}: exit {exit}, expected {} {error}", verdict.exit));
     }
     compare_lines(name, &found, verdict, counts);
     match (parsed, &result) {
@@ -179,17 +223,25 @@ fn compare(name: &str, text: &[u8], verdict: &Verdict, parsed: Option<&Path>, co
 
 fn compare_lines(name: &str, found: &[Line], verdict: &Verdict, counts: &mut Counts) {
     counts.entries += verdict.lines.len();
-    let set = |lines: &[Line]| lines.iter().map(|line| line.place.clone()).collect::<BTreeSet<_>>();
+    let set = |lines: &[Line]| {
+        lines
+            .iter()
+            .map(|line| line.place.clone())
+            .collect::<BTreeSet<_>>()
+    };
     let (ours, theirs) = (set(found), set(&verdict.lines));
     if ours != theirs {
         let missing: Vec<_> = theirs.difference(&ours).collect();
         let extra: Vec<_> = ours.difference(&theirs).collect();
-        counts.mismatches.push(format!("{name}: missing {missing:?}, not expected {extra:?}"));
+        counts
+            .mismatches
+            .push(format!("{name}: missing {missing:?}, not expected {extra:?}"));
         return;
     }
     // Upstream lists unused keys of one object in random order, so they are compared sorted.
     let ordered = |lines: &[Line]| {
-        let (mut unused, mut rest): (Vec<Line>, Vec<Line>) = lines.iter().cloned().partition(|line| line.unused_key);
+        let (mut unused, mut rest): (Vec<Line>, Vec<Line>) =
+            lines.iter().cloned().partition(|line| line.unused_key);
         unused.sort();
         if verdict.order_varies {
             rest.sort();
@@ -200,13 +252,18 @@ fn compare_lines(name: &str, found: &[Line], verdict: &Verdict, counts: &mut Cou
     let (ours, theirs) = (ordered(found), ordered(&verdict.lines));
     let places = |lines: &[Line]| lines.iter().map(|line| line.place.clone()).collect::<Vec<_>>();
     if places(&ours) != places(&theirs) {
-        counts.mismatches.push(format!("{name}: order or number of entries: {ours:#?}, expected {theirs:#?}"));
+        counts.mismatches.push(format!(
+            "{name}: order or number of entries: {ours:#?}, expected {theirs:#?}"
+        ));
         return;
     }
     for (ours, theirs) in ours.iter().zip(&theirs) {
         counts.positions += 1;
         if ours.position != theirs.position {
-            let message = format!("{name}: {}: {}, expected {}", ours.place, ours.position, theirs.position);
+            let message = format!(
+                "{name}: {}: {}, expected {}",
+                ours.place, ours.position, theirs.position
+            );
             counts.mismatches.push(message);
         }
     }
@@ -218,7 +275,10 @@ fn compare_parsed(name: &str, path: &Path, parsed: &Parsed, counts: &mut Counts)
     let ours: serde_json::Value = serde_json::from_slice(&ours).unwrap();
     let theirs: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     if ours != theirs {
-        counts.mismatches.push(format!("{name}: parsed config: {}", difference("$", &ours, &theirs)));
+        counts.mismatches.push(format!(
+            "{name}: parsed config: {}",
+            difference("$", &ours, &theirs)
+        ));
     }
 }
 
@@ -252,7 +312,12 @@ fn difference(at: &str, ours: &serde_json::Value, theirs: &serde_json::Value) ->
 fn print(counts: &Counts) {
     let mut text = String::new();
     writeln!(text, "corpus: {} files", counts.files).unwrap();
-    writeln!(text, "  verdicts compared: {} ({} report entries)", counts.verdicts, counts.entries).unwrap();
+    writeln!(
+        text,
+        "  verdicts compared: {} ({} report entries)",
+        counts.verdicts, counts.entries
+    )
+    .unwrap();
     writeln!(text, "  positions compared: {}", counts.positions).unwrap();
     writeln!(text, "  parsed configs compared: {}", counts.parsed).unwrap();
     writeln!(text, "  spec 1 and 2, only recognised: {}", counts.old).unwrap();
@@ -269,12 +334,21 @@ fn print(counts: &Counts) {
 #[test]
 fn report_lines_are_read() {
     for (line, place, position, unused_key) in [
-        ("error at $.storage.files.0.path, line 8 col 17: x: y", "error at $.storage.files.0.path", "line 8 col 17", false),
+        (
+            "error at $.storage.files.0.path, line 8 col 17: x: y",
+            "error at $.storage.files.0.path",
+            "line 8 col 17",
+            false,
+        ),
         ("error at line 1 col 3: invalid", "error", "line 1 col 3", false),
         ("warning at $.a: unused key x", "warning at $.a", "", true),
         ("info: x", "info", "", false),
     ] {
-        let expected = Line { place: place.to_owned(), position: position.to_owned(), unused_key };
+        let expected = Line {
+            place: place.to_owned(),
+            position: position.to_owned(),
+            unused_key,
+        };
         assert_eq!(read_line(line), Some(expected), "{line}");
     }
 }

@@ -105,7 +105,9 @@ impl Url {
     /// Host without brackets and port. Go's `Hostname`.
     pub fn hostname(&self) -> &[u8] {
         let (name, _) = self.split_host();
-        name.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]")).unwrap_or(name)
+        name.strip_prefix(b"[")
+            .and_then(|inner| inner.strip_suffix(b"]"))
+            .unwrap_or(name)
     }
 
     /// Port, digits only; `None` if there is none or it is empty. It may be out of the range of ports.
@@ -152,12 +154,15 @@ impl Url {
 
     /// The first value of a query parameter, unescaped. Pairs that Go's `ParseQuery` refuses are skipped, as there.
     pub fn query_value(&self, wanted: &str) -> Option<Vec<u8>> {
-        self.raw_query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let key = unescape(&key.replace('+', " "), Part::Other).ok()?;
-            let value = unescape(&value.replace('+', " "), Part::Other).ok()?;
-            (key == wanted.as_bytes()).then_some(value)
-        })
+        self.raw_query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.contains(';'))
+            .find_map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let key = unescape(&key.replace('+', " "), Part::Other).ok()?;
+                let value = unescape(&value.replace('+', " "), Part::Other).ok()?;
+                (key == wanted.as_bytes()).then_some(value)
+            })
     }
 
     /// A form fit to be shown: without user name and password, values in the query replaced by `…`, and of a `data:`
@@ -200,7 +205,15 @@ impl Url {
         if !self.fragment.is_empty() {
             text.push_str("#…");
         }
-        text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+        text.chars()
+            .map(|character| {
+                if character.is_control() {
+                    '\u{fffd}'
+                } else {
+                    character
+                }
+            })
+            .collect()
     }
 
     /// See [`is_offline`].
@@ -229,7 +242,10 @@ pub fn is_offline(url: &Url) -> bool {
 
 /// [`Url::display`] of a text that may be no URL at all.
 pub fn display(raw: &str) -> String {
-    Url::parse(raw).map_or_else(|_| format!("<invalid URL, {} bytes>", raw.len()), |url| url.display())
+    Url::parse(raw).map_or_else(
+        |_| format!("<invalid URL, {} bytes>", raw.len()),
+        |url| url.display(),
+    )
 }
 
 /// Value of a hexadecimal digit.
@@ -346,7 +362,9 @@ fn parse_host(host: &str) -> Result<Vec<u8>, UrlError> {
 /// Nothing, or a colon and any number of digits.
 fn check_port(text: &str) -> Result<(), UrlError> {
     let fine = text.is_empty()
-        || text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        || text
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     if fine { Ok(()) } else { Err(UrlError::Port) }
 }
 

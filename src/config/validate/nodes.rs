@@ -26,7 +26,8 @@ fn link_paths(storage: &Storage) -> LinkPaths<'_> {
 /// path counts for every absolute path; each link is reported by itself.
 fn links_above<'a>(node: &'a str, links: &LinkPaths<'_>) -> Vec<&'a str> {
     let parents = node.match_indices('/').filter_map(|(slash, _)| node.get(..slash));
-    let found = parents.filter_map(|parent| links.get(parent).map(|count| std::iter::repeat_n(parent, *count)));
+    let found =
+        parents.filter_map(|parent| links.get(parent).map(|count| std::iter::repeat_n(parent, *count)));
     found.flatten().collect()
 }
 
@@ -56,8 +57,11 @@ pub(super) fn check_ancestors(storage: &Storage, at: &Pointer, report: &mut Repo
 /// What a link must keep beside the other nodes.
 pub(super) fn check_links(storage: &Storage, at: &Pointer, version: Version, report: &mut Report) {
     let links = link_paths(storage);
-    let directories: HashSet<&str> =
-        storage.directories.iter().map(|directory| directory.path.as_str()).collect();
+    let directories: HashSet<&str> = storage
+        .directories
+        .iter()
+        .map(|directory| directory.path.as_str())
+        .collect();
     let section = at.key("links");
     for (index, link) in storage.links.iter().enumerate() {
         let at = section.index(index);
@@ -77,7 +81,11 @@ pub(super) fn check_links(storage: &Storage, at: &Pointer, version: Version, rep
             path::join(&link.path, target)
         };
         if directories.contains(target.as_str()) {
-            error(report, at.clone(), format!("a hard link cannot point to {target:?}, which is a directory"));
+            error(
+                report,
+                at.clone(),
+                format!("a hard link cannot point to {target:?}, which is a directory"),
+            );
         }
         for (owner, key) in [(&link.user, "user"), (&link.group, "group")] {
             let at = at.key(key);
