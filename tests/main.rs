@@ -11,3 +11,4 @@
     missing_docs,
     reason = "tests look at the machine from outside"
 )]
+mod sysroot;
