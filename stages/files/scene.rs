@@ -94,7 +94,7 @@ pub(super) fn lines(steps: &[Step]) -> String {
             Change::Delete { lost } => format!("delete ({}, trivial: {})", lost.what, lost.trivial),
             Change::Unknown { why } => format!("unknown ({why})"),
         };
-        write!(text, "{change}: {} @ {}\n", action(&step.action), step.cause).unwrap();
+        writeln!(text, "{change}: {} @ {}", action(&step.action), step.cause).unwrap();
     }
     text
 }

@@ -40,6 +40,7 @@ fn flatcar() -> FakeView {
         .edit_group("ntp", |group| group.local = false)
         .file("/etc/login.defs", b"# private groups\nUSERGROUPS_ENAB yes\n")
         .dir("/home/core")
+        .dir("/srv/there")
 }
 
 #[test]
@@ -291,6 +292,12 @@ fn refusals() {
             format!("passwd.groups[0].shouldExist: the group kvm {image}"),
         ),
         (
+            r#"{"users": [{"name": "core", "homeDir": "/srv/there"}]}"#,
+            "passwd.users[0].homeDir: /srv/there is there already, so the user's home cannot be moved to it; remove \
+             it, or leave out homeDir"
+                .into(),
+        ),
+        (
             r#"{"users": [{"name": "a", "homeDir": "home"}]}"#,
             "passwd.users[0].homeDir: a home directory must be an absolute path; begin it with a slash".into(),
         ),
@@ -314,7 +321,7 @@ fn refusals() {
 #[test]
 fn names_that_never_reach_argv() {
     for name in [
-        "", "-h", "--root", "a:b", "a\\nb", "a/b", ".", "..", "a,b", "\\u0000",
+        "", "-h", "--root", "a:b", "a\\nb", "a/b", ".", "..", "a,b", "a b", "\\u0000",
     ] {
         for (config, place) in [
             (
