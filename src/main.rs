@@ -1,11 +1,15 @@
 //! `ignition-rs`: reads its name and arguments, does what they ask for, and returns the exit code. Nothing else.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
-use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Invocation, PlanArgs, RmcfgArgs};
+use ignition_rs::cli::validate::run;
+use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, PlanArgs, RmcfgArgs, ValidateArgs};
 use ignition_rs::log::{self, Destination};
-use ignition_rs::sys::terminal;
+use ignition_rs::sys::host::Host;
+use ignition_rs::sys::{Environment, HostFiles as _, Probe, Sysroot, terminal};
+use ignition_rs::view::View;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
         Invocation::Plan(args) => plan(&args),
         Invocation::Apply(args) => apply(&args),
         Invocation::Rmcfg(args) => rmcfg(&args),
-        Invocation::Validate(_) => not_built("validate"),
+        Invocation::Validate(args) => validate(&args),
     };
     ExitCode::from(code)
 }
@@ -59,6 +63,42 @@ fn rmcfg(args: &RmcfgArgs) -> u8 {
         args.platform
     ));
     1
+}
+
+/// The largest config that is read; a megabyte of JSON is already much.
+const LARGEST_CONFIG: u64 = 256 << 20;
+
+fn validate(args: &ValidateArgs) -> u8 {
+    let sysroot = match args.root.as_deref().map(Sysroot::open).transpose() {
+        Ok(sysroot) => sysroot,
+        Err(error) => {
+            terminal::print(
+                true,
+                &format!("ignition-rs validate: --root: {}\n", log::Chain(&error)),
+            );
+            return 1;
+        }
+    };
+    let probe = sysroot.as_ref().map(|sysroot| Probe::new(sysroot, None));
+    let view = probe.as_ref().map(|probe| -> &dyn View { probe });
+    let colour = terminal::wants_colour(&Environment::read());
+    let outcome = run::run(args, colour, &mut read_config, view);
+    terminal::print(true, &outcome.stderr);
+    // A verdict that nobody could read is none.
+    if terminal::print(false, &outcome.stdout) {
+        outcome.code
+    } else {
+        1
+    }
+}
+
+fn read_config(input: &Input) -> io::Result<Vec<u8>> {
+    match input {
+        Input::Stdin => terminal::read_stdin(LARGEST_CONFIG),
+        Input::File(path) => Host
+            .read(path, LARGEST_CONFIG)?
+            .ok_or_else(|| io::ErrorKind::NotFound.into()),
+    }
 }
 
 fn not_built(what: &str) -> u8 {

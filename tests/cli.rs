@@ -94,3 +94,96 @@ fn nothing_is_written_when_the_reader_is_gone() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().code().is_some());
 }
+
+const TYPO: &[u8] =
+    br#"{"ignition": {"version": "3.3.0"}, "storage": {"files": [{"path": "/a", "content": {}, "user": {"name": "nobody-here"}}]}}"#;
+
+#[test]
+fn validate_reads_stdin_files_and_a_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("my.ign");
+    std::fs::write(&file, TYPO).unwrap();
+    let file = file.to_str().unwrap();
+
+    let (code, stdout, stderr) = run("ignition-rs", &["validate", file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(
+        stdout.starts_with("warning: unused key content") && stdout.contains("^^^"),
+        "{stdout}"
+    );
+
+    let (code, stdout, _) = run("ignition-rs", &["validate", "--strict", "--format=text", file]);
+    assert_eq!((code, stdout.lines().count()), (1, 1), "{stdout}");
+
+    let root = directory.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+    let root = root.to_str().unwrap();
+    let (code, stdout, stderr) = run(
+        "ignition-rs",
+        &["validate", "--strict", "--format=text", "--root", root, file],
+    );
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    assert!(
+        stdout.contains("error at $.storage.files.0.user.name, line 1 col"),
+        "{stdout}"
+    );
+
+    let (code, stdout, stderr) = run(
+        "ignition-rs",
+        &["validate", "--strict", "--root", "/nonexistent", file],
+    );
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.starts_with("ignition-rs validate: --root: "), "{stderr}");
+
+    let output = run_with("ignition-validate", &["-"], TYPO);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output
+            .stdout
+            .starts_with(b"warning at $.storage.files.0.content, line 1 col ")
+    );
+    let output = run_with("ignition-validate", &["-"], b"");
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(1), &b""[..])
+    );
+}
+
+#[test]
+fn the_examples_are_strictly_valid() {
+    let mut examples = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ign") {
+            let (code, stdout, stderr) =
+                run("ignition-rs", &["validate", "--strict", path.to_str().unwrap()]);
+            assert_eq!(
+                (code, stdout.as_str(), stderr.as_str()),
+                (0, "", ""),
+                "{}",
+                path.display()
+            );
+            examples += 1;
+        }
+    }
+    assert!(examples > 0);
+}
+
+#[test]
+fn validate_fails_when_its_verdict_cannot_be_written() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
+        .args(["validate", "--format=json", "-"])
+        .stdin(Stdio::piped())
+        .stdout(full)
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(br#"{"ignition": {"version": "3.3.0"}}"#)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}

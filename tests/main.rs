@@ -12,3 +12,4 @@
     reason = "tests look at the machine from outside"
 )]
 mod cli;
+mod corpus;

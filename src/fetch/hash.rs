@@ -3,50 +3,11 @@
 use std::fmt;
 use std::io::{self, Read};
 
+pub use crate::config::grammar::hash::{Function, HashError};
+
+use crate::config::grammar::hash as grammar;
+
 use sha2::{Digest as _, Sha256, Sha512};
-
-/// Hash functions of `verification.hash`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `sha256`
-    Sha256,
-    /// `sha512`
-    Sha512,
-}
-
-impl Function {
-    /// As it stands before the `-`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    /// Digest length in bytes.
-    pub fn length(self) -> usize {
-        match self {
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
-}
-
-/// What is wrong with the text of a hash.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HashFormError {
-    /// No `-`, or an unknown word before it
-    #[error("the hash must begin with sha256- or sha512-")]
-    Function,
-    /// Wrong length, or something that is no hex digit
-    #[error("a {function} hash has {digits} hexadecimal digits after the -")]
-    Digits {
-        /// Which function was named
-        function: &'static str,
-        /// How many digits it takes
-        digits: usize,
-    },
-}
 
 /// An expected hash.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,32 +20,12 @@ pub struct Hash {
 
 impl Hash {
     /// Reads `sha512-<hex>` or `sha256-<hex>`; digits in either case.
-    pub fn parse(text: &str) -> Result<Self, HashFormError> {
-        let (function, digits) = text.split_once('-').ok_or(HashFormError::Function)?;
-        let function = match function {
-            "sha256" => Function::Sha256,
-            "sha512" => Function::Sha512,
-            _ => return Err(HashFormError::Function),
-        };
-        let bad = || HashFormError::Digits {
-            function: function.name(),
-            digits: function.length().saturating_mul(2),
-        };
-        if digits.len() != function.length().saturating_mul(2) {
-            return Err(bad());
-        }
-        let digest = digits
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| {
-                pair.iter().try_fold(0_u8, |value, digit| {
-                    let digit = char::from(*digit).to_digit(16)?;
-                    u8::try_from(u32::from(value).checked_mul(16)?.checked_add(digit)?).ok()
-                })
-            })
-            .collect::<Option<Vec<u8>>>()
-            .ok_or_else(bad)?;
-        Ok(Self { function, digest })
+    pub fn parse(text: &str) -> Result<Self, HashError> {
+        let hash = grammar::Hash::parse(text)?;
+        Ok(Self {
+            function: hash.function,
+            digest: hash.expected()?,
+        })
     }
 
     /// The hash of `bytes` by the same function.

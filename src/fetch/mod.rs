@@ -7,7 +7,6 @@
 //! No error shows user info or query of an URL, header values, or what a `data:` URL holds.
 
 pub mod data;
-pub mod display;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod gunzip;
@@ -28,6 +27,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::grammar::data_url::DataUrlError;
+use crate::config::grammar::url::display;
 use crate::config::types::{Ignition, Resource};
 
 use crate::sys::{Clock, HostFiles};
@@ -104,7 +105,7 @@ pub enum FetchError {
     },
     /// A `data:` URL that does not decode.
     #[error("cannot decode a source")]
-    Data(#[source] data::DataError),
+    Data(#[source] DataUrlError),
     /// A file of the OEM partition.
     #[error("cannot fetch {url}")]
     Oem {
@@ -234,11 +235,11 @@ impl<'a> Fetch<'a> {
         match source.scheme {
             Scheme::Nothing => Ok(Box::new(io::empty())),
             Scheme::Data => {
-                let bytes = data::decode(source.url.reveal()).map_err(FetchError::Data)?;
+                let bytes = data::decode(&source.url).map_err(FetchError::Data)?;
                 Ok(Box::new(io::Cursor::new(bytes)))
             }
             Scheme::Oem => {
-                let bytes = oem::read(self.files, &self.oem_dir, source.url.reveal()).map_err(|error| {
+                let bytes = oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| {
                     FetchError::Oem {
                         url: source.shown.clone(),
                         source: error,
@@ -249,7 +250,7 @@ impl<'a> Fetch<'a> {
             Scheme::Http | Scheme::Https => {
                 let call = Call {
                     method: Method::Get,
-                    url: source.url.clone(),
+                    url: source.url.reveal().into(),
                     headers: source.headers.clone(),
                     retry_also: Vec::new(),
                 };
@@ -266,7 +267,7 @@ impl<'a> Fetch<'a> {
 impl Fetcher for Fetch<'_> {
     fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError> {
         let source = Source::parse(resource)?;
-        if self.offline && source.scheme.needs_net() {
+        if self.offline && !source.url.is_offline() {
             return Err(FetchError::NeedNet { url: source.shown });
         }
         let stored = self.stored(&source)?;
@@ -280,7 +281,7 @@ impl Fetcher for Fetch<'_> {
 
 /// The URL of a resource, fit to be shown.
 pub fn shown(resource: &Resource) -> String {
-    display::display(resource.source.as_ref().map_or("", |source| source.reveal()))
+    display(resource.source.as_ref().map_or("", |source| source.reveal()))
 }
 
 /// Everything a reader gives, at most `limit` bytes.

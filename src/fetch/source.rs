@@ -1,9 +1,10 @@
 //! A resource, read: what kind of URL, which headers, how compressed, which hash (spec/fetch.md 8).
 
+use crate::config::grammar::Url;
+use crate::config::grammar::url::display;
 use crate::config::types::{Hidden, Resource};
 
 use super::FetchError;
-use super::display::display;
 use super::hash::Hash;
 use super::verified::Compression;
 
@@ -31,20 +32,10 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme of an URL as Go reads it: letters, digits and `+-.` before the first colon, in any case. Text in which
-    /// another character comes first has no scheme.
-    pub fn of(url: &str) -> Result<Self, SchemeError> {
-        let end = url.find(|each: char| !(each.is_ascii_alphanumeric() || "+-.".contains(each)));
-        let Some((name, rest)) = end.and_then(|end| url.split_at_checked(end)) else {
-            return Ok(Self::Nothing);
-        };
-        if !rest.starts_with(':') {
-            return Ok(Self::Nothing);
-        }
-        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            return Err(SchemeError::Malformed);
-        }
-        Ok(match name.to_ascii_lowercase().as_str() {
+    /// The scheme of an URL; `None` if no version of the spec knows it.
+    pub fn of(url: &Url) -> Option<Self> {
+        Some(match url.scheme() {
+            "" => Self::Nothing,
             "data" => Self::Data,
             "oem" => Self::Oem,
             "http" => Self::Http,
@@ -53,35 +44,16 @@ impl Scheme {
             "s3" => Self::S3,
             "arn" => Self::Arn,
             "gs" => Self::Gs,
-            other => return Err(SchemeError::Unsupported(other.to_owned())),
+            _ => return None,
         })
     }
-
-    /// Whether getting it takes the network in the sense of fetch-offline: anything but `data:` and nothing. `oem:` too,
-    /// as on Flatcar, where the OEM partition may not be there yet (flatcar.md 2.5).
-    pub fn needs_net(self) -> bool {
-        !matches!(self, Self::Nothing | Self::Data)
-    }
 }
 
-/// An URL whose scheme is of no use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SchemeError {
-    /// A colon, and no scheme before it
-    #[error("the URL is malformed: there is no scheme before the first colon")]
-    Malformed,
-    /// A scheme that no version of the spec knows
-    #[error("the URL scheme {0:?} is not supported; use data, http, https, tftp, s3, arn, gs or oem")]
-    Unsupported(String),
-}
-
-/// Whether the source of a resource needs the network. An unknown scheme does: so it is reported where it is fetched.
+/// Whether getting a source takes the network in the sense of fetch-offline: anything but `data:` and nothing. `oem:`
+/// too, as on Flatcar, where the OEM partition may not be there yet (flatcar.md 2.5). What is no URL does not: the error
+/// comes where it is fetched.
 pub fn needs_net(source: &str) -> bool {
-    match Scheme::of(source) {
-        Ok(scheme) => scheme.needs_net(),
-        Err(SchemeError::Unsupported(_)) => true,
-        Err(SchemeError::Malformed) => false,
-    }
+    Url::parse(source).is_ok_and(|url| !url.is_offline())
 }
 
 /// A resource, read.
@@ -89,8 +61,8 @@ pub fn needs_net(source: &str) -> bool {
 pub struct Source {
     /// What kind of URL
     pub scheme: Scheme,
-    /// The URL as the config has it
-    pub url: Hidden,
+    /// The URL
+    pub url: Url,
     /// The URL fit to be shown
     pub shown: String,
     /// Headers, names with values, in the config's order
@@ -110,10 +82,13 @@ impl Source {
             url: shown.clone(),
             problem,
         };
-        if url.reveal().chars().any(|each| each.is_ascii_control()) {
-            return Err(invalid("it holds a control character".to_owned()));
-        }
-        let scheme = Scheme::of(url.reveal()).map_err(|error| invalid(error.to_string()))?;
+        let url = Url::parse(url.reveal()).map_err(|error| invalid(error.to_string()))?;
+        let scheme = Scheme::of(&url).ok_or_else(|| {
+            invalid(format!(
+                "its scheme is {:?}; known are data, http, https, tftp, s3, arn, gs and oem",
+                url.scheme()
+            ))
+        })?;
         let mut headers = Vec::with_capacity(resource.http_headers.len());
         for header in &resource.http_headers {
             let value = header.value.clone().unwrap_or_default();
@@ -158,24 +133,22 @@ mod tests {
     use crate::config::types::HttpHeader;
 
     #[test]
-    fn schemes_as_go_reads_them() {
-        let unsupported = |name: &str| Err(SchemeError::Unsupported(name.to_owned()));
+    fn schemes() {
         let table = [
-            ("", Ok(Scheme::Nothing)),
-            ("plain", Ok(Scheme::Nothing)),
-            ("/a/b:c", Ok(Scheme::Nothing)),
-            ("DATA:,x", Ok(Scheme::Data)),
-            ("http://h", Ok(Scheme::Http)),
-            ("HtTpS://h", Ok(Scheme::Https)),
-            ("oem:///x", Ok(Scheme::Oem)),
-            ("arn:aws:s3:::b/k", Ok(Scheme::Arn)),
-            (":x", Err(SchemeError::Malformed)),
-            ("1a:x", Err(SchemeError::Malformed)),
-            ("ftp://h", unsupported("ftp")),
-            ("héh:x", Ok(Scheme::Nothing)),
+            ("", Some(Scheme::Nothing)),
+            ("/a/b:c", Some(Scheme::Nothing)),
+            ("DATA:,x", Some(Scheme::Data)),
+            ("http://h", Some(Scheme::Http)),
+            ("HtTpS://h", Some(Scheme::Https)),
+            ("oem:///x", Some(Scheme::Oem)),
+            ("arn:aws:s3:::b/k", Some(Scheme::Arn)),
+            ("tftp://h/x", Some(Scheme::Tftp)),
+            ("s3://b/k", Some(Scheme::S3)),
+            ("gs://b/k", Some(Scheme::Gs)),
+            ("ftp://h", None),
         ];
         for (url, want) in table {
-            assert_eq!(Scheme::of(url), want, "{url}");
+            assert_eq!(Scheme::of(&Url::parse(url).unwrap()), want, "{url}");
         }
     }
 
@@ -189,6 +162,7 @@ mod tests {
             ("oem:///x", true),
             ("s3://b/k", true),
             ("ftp://h", true),
+            (":x", false),
         ] {
             assert_eq!(needs_net(source), want, "{source}");
         }

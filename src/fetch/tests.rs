@@ -66,8 +66,8 @@ fn each_scheme_gives_its_bytes_or_a_clear_error() {
         ("s3://b/k", Err("not built yet")),
         ("arn:aws:s3:::b/k", Err("not built yet")),
         ("gs://b/o", Err("not built yet")),
-        ("ftp://h/x", Err("not supported")),
-        ("data:nothing", Err("does not decode")),
+        ("ftp://h/x", Err("scheme is")),
+        ("data:nothing", Err("cannot decode")),
     ] {
         match (get(&fetch, &resource(source)), want) {
             (Ok(got), Ok(want)) => assert_eq!(got, want, "{source}"),

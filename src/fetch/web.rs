@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::config::grammar::url::display;
 use crate::config::types::Hidden;
 
 use super::FetchError;
-use super::display::display;
 use super::http::{Http, HttpError, Method, Request, Response};
 use super::settings::Settings;
 use crate::sys::Clock;

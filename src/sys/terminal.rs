@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::Environment;
+
 /// Writes to stdout or stderr. False if not everything could be written: a full disk, or a reader that is gone.
 pub fn print(to_stderr: bool, text: &str) -> bool {
     let written = if to_stderr {
@@ -15,11 +17,10 @@ pub fn print(to_stderr: bool, text: &str) -> bool {
     written.is_ok()
 }
 
-/// Whether stdout is a terminal that wants colours: `NO_COLOR` is not set, or empty, and `TERM` is not `dumb`.
-pub fn wants_colour() -> bool {
-    let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    !is_set && !is_dumb && io::stdout().is_terminal()
+/// Whether stdout is a terminal that wants colours.
+pub fn wants_colour(environment: &Environment) -> bool {
+    let is_dumb = environment.term.as_ref().is_some_and(|term| term == "dumb");
+    !environment.no_color && !is_dumb && io::stdout().is_terminal()
 }
 
 /// All of stdin, at most `limit` bytes; more is an error.

@@ -1,5 +1,12 @@
 //! `ignition-validate` and `ignition-rs validate` (spec/cli.md 5; `docs/validate-format.md`).
 
+pub mod judge;
+mod mask;
+pub mod run;
+pub mod show;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
