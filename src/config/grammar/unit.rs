@@ -24,7 +24,9 @@ pub enum UnitError {
         line: usize,
     },
     /// Something after `]`
-    #[error("line {line} of the unit has text after the ']' of its section header; put it on a line of its own")]
+    #[error(
+        "line {line} of the unit has text after the ']' of its section header; put it on a line of its own"
+    )]
     AfterHeader {
         /// Where the text is
         line: usize,
@@ -36,7 +38,9 @@ pub enum UnitError {
         line: usize,
     },
     /// A line of 2048 bytes or more
-    #[error("line {line} of the unit is too long; end it before {LINE_MAX} bytes, or break it with a '\\' at the end")]
+    #[error(
+        "line {line} of the unit is too long; end it before {LINE_MAX} bytes, or break it with a '\\' at the end"
+    )]
     LongLine {
         /// Where the line is
         line: usize,
@@ -118,7 +122,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         if self.line_end.is_none_or(|end| end < self.position) {
-            let length = self.rest().iter().take(LINE_MAX).position(|byte| matches!(byte, b'\r' | b'\n'));
+            let length = self
+                .rest()
+                .iter()
+                .take(LINE_MAX)
+                .position(|byte| matches!(byte, b'\r' | b'\n'));
             self.line_end = length.map(|length| self.position + length);
         }
         match self.line_end {
@@ -254,7 +262,10 @@ mod tests {
 
     fn options(text: &str) -> Vec<(String, String, String)> {
         let options = lex(text).unwrap();
-        options.into_iter().map(|option| (option.section, option.name, option.value.0)).collect()
+        options
+            .into_iter()
+            .map(|option| (option.section, option.name, option.value.0))
+            .collect()
     }
 
     #[test]
@@ -276,8 +287,10 @@ mod tests {
             ("[A]\nB=c\\\r\nd=e", &[("A", "B", "c\\"), ("A", "d", "e")]),
             ("[A]\n\u{a0}B=c", &[("A", "B", "c")]),
         ] {
-            let expected: Vec<_> =
-                expected.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
+                .collect();
             assert_eq!(options(text), expected, "{text:?}");
         }
     }
@@ -303,10 +316,19 @@ mod tests {
             (line(2045), None),
             (line(2046), Some(UnitError::LongLine { line: 2 })),
             (line(5000), Some(UnitError::LongLine { line: 2 })),
-            (format!("[A]\n{}=x", "B".repeat(3000)), Some(UnitError::LongLine { line: 2 })),
-            (format!("[A]\n#{}\nB=x", "x".repeat(3000)), Some(UnitError::LongLine { line: 2 })),
+            (
+                format!("[A]\n{}=x", "B".repeat(3000)),
+                Some(UnitError::LongLine { line: 2 }),
+            ),
+            (
+                format!("[A]\n#{}\nB=x", "x".repeat(3000)),
+                Some(UnitError::LongLine { line: 2 }),
+            ),
             // A long line that a token has begun is not looked at again, and so is one that the buffer holds half of.
-            (format!("[{}]\nB=c", "A".repeat(3000)), Some(UnitError::LongLine { line: 1 })),
+            (
+                format!("[{}]\nB=c", "A".repeat(3000)),
+                Some(UnitError::LongLine { line: 1 }),
+            ),
             (format!("{}[A]\nB={}", "\n".repeat(2100), "x".repeat(3000)), None),
         ] {
             assert_eq!(lex(&text).err(), expected, "{} bytes", text.len());
