@@ -7,7 +7,7 @@ pub mod canonical;
 pub mod decode;
 mod error;
 pub mod grammar;
-pub(crate) mod locate;
+mod locate;
 pub mod merge;
 pub mod origin;
 pub mod schema;
