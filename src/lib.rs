@@ -4,6 +4,7 @@
 //! machine into a [`plan`], **execute** that plan. See `docs/architecture.md`.
 
 pub mod config;
+pub mod engine;
 pub mod fetch;
 pub mod json;
 pub mod plan;

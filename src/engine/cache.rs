@@ -78,7 +78,10 @@ mod tests {
         let missing = read(&FakeHost::new(), path).unwrap_err();
         assert!(matches!(missing, CacheFileError::Missing(_)));
         assert!(missing.to_string().contains("fetch-offline"), "{missing}");
-        assert!(matches!(read(&FakeHost::new().deny(path), path), Err(CacheFileError::Io { .. })));
+        assert!(matches!(
+            read(&FakeHost::new().deny(path), path),
+            Err(CacheFileError::Io { .. })
+        ));
         for text in ["", "{", "[]", "{\"ignition\":7}"] {
             let error = read(&FakeHost::new().file(path, text), path).unwrap_err();
             assert!(matches!(error, CacheFileError::Form { .. }), "{text}: {error}");

@@ -16,7 +16,11 @@ pub fn needed_for(config: &Config) -> Option<Pointer> {
         return Some(at.key("source"));
     }
     for (index, luks) in config.storage.luks.iter().enumerate() {
-        let clevis = Pointer::root().key("storage").key("luks").index(index).key("clevis");
+        let clevis = Pointer::root()
+            .key("storage")
+            .key("luks")
+            .index(index)
+            .key("clevis");
         let silent = luks
             .clevis
             .tang
@@ -56,16 +60,21 @@ pub fn resources(config: &Config) -> impl Iterator<Item = (Pointer, &Resource)> 
         .iter()
         .enumerate()
         .map(move |(index, resource)| (authorities.index(index), resource));
-    let contents = config.storage.files.iter().enumerate().flat_map(move |(index, file)| {
-        let at = files.index(index);
-        let append = at.key("append");
-        std::iter::once((at.key("contents"), &file.contents)).chain(
-            file.append
-                .iter()
-                .enumerate()
-                .map(move |(index, resource)| (append.index(index), resource)),
-        )
-    });
+    let contents = config
+        .storage
+        .files
+        .iter()
+        .enumerate()
+        .flat_map(move |(index, file)| {
+            let at = files.index(index);
+            let append = at.key("append");
+            std::iter::once((at.key("contents"), &file.contents)).chain(
+                file.append
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, resource)| (append.index(index), resource)),
+            )
+        });
     let keys = config
         .storage
         .luks
@@ -128,7 +137,10 @@ mod tests {
         let merge = at(&|config| config.ignition.config.merge = vec![local(), remote()]);
         assert_eq!(merge, "ignition.config.merge[1].source");
         let authority = at(&|config| config.ignition.security.tls.certificate_authorities = vec![remote()]);
-        assert_eq!(authority, "ignition.security.tls.certificateAuthorities[0].source");
+        assert_eq!(
+            authority,
+            "ignition.security.tls.certificateAuthorities[0].source"
+        );
         let contents = at(&|config| config.storage.files = vec![file(remote(), vec![])]);
         assert_eq!(contents, "storage.files[0].contents.source");
         let append = at(&|config| config.storage.files = vec![file(local(), vec![local(), remote()])]);
@@ -162,8 +174,17 @@ mod tests {
             })
         };
         assert_eq!(with(vec![Some("{}")], Some(false)), None);
-        assert_eq!(with(vec![Some("{}"), None], None).unwrap(), "storage.luks[0].clevis.tang[1]");
-        assert_eq!(with(vec![Some("")], None).unwrap(), "storage.luks[0].clevis.tang[0]");
-        assert_eq!(with(vec![], Some(true)).unwrap(), "storage.luks[0].clevis.custom.needsNetwork");
+        assert_eq!(
+            with(vec![Some("{}"), None], None).unwrap(),
+            "storage.luks[0].clevis.tang[1]"
+        );
+        assert_eq!(
+            with(vec![Some("")], None).unwrap(),
+            "storage.luks[0].clevis.tang[0]"
+        );
+        assert_eq!(
+            with(vec![], Some(true)).unwrap(),
+            "storage.luks[0].clevis.custom.needsNetwork"
+        );
     }
 }

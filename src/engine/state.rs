@@ -199,12 +199,18 @@ mod tests {
         let files = FakeHost::new().file(PATH, "{\"later\":1,\"notatedDirectories\":[\"/a\"]}");
         let state = State::load(&files, Path::new(PATH)).unwrap();
         assert_eq!(state.notated_directories, ["/a"]);
-        assert_eq!(State::load(&FakeHost::new(), Path::new(PATH)).unwrap(), State::default());
+        assert_eq!(
+            State::load(&FakeHost::new(), Path::new(PATH)).unwrap(),
+            State::default()
+        );
     }
 
     #[test]
     fn failures_show_nothing_secret() {
-        let files = FakeHost::new().file(PATH, "{\"luksPersistKeyFiles\":{\"a\":\"canary\"},\"notatedDirectories\":\"canary\"}");
+        let files = FakeHost::new().file(
+            PATH,
+            "{\"luksPersistKeyFiles\":{\"a\":\"canary\"},\"notatedDirectories\":\"canary\"}",
+        );
         let error = State::load(&files, Path::new(PATH)).unwrap_err();
         assert!(matches!(error, StateError::Form { line: 1, .. }));
         assert!(!format!("{error} {error:?} {:?}", full()).contains("canary"));

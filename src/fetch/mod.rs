@@ -239,12 +239,11 @@ impl<'a> Fetch<'a> {
                 Ok(Box::new(io::Cursor::new(bytes)))
             }
             Scheme::Oem => {
-                let bytes = oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| {
-                    FetchError::Oem {
+                let bytes =
+                    oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| FetchError::Oem {
                         url: source.shown.clone(),
                         source: error,
-                    }
-                })?;
+                    })?;
                 Ok(Box::new(io::Cursor::new(bytes)))
             }
             Scheme::Http | Scheme::Https => {
