@@ -7,7 +7,7 @@ pub mod canonical;
 pub mod decode;
 mod error;
 pub mod grammar;
-mod locate;
+pub(crate) mod locate;
 pub mod merge;
 pub mod origin;
 pub mod schema;

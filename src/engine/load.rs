@@ -33,8 +33,10 @@ pub enum Source<'a> {
         /// Platform id
         platform: &'a str,
     },
-    /// A file that the operator names
+    /// A file that the operator names, over the system's base configs
     File(&'a Path),
+    /// A file and nothing else
+    Alone(&'a Path),
 }
 
 /// Which config, and how.
@@ -58,14 +60,14 @@ pub struct Loaded {
     /// What the fetch stages leave
     pub found: Found,
     origins: Origins,
-    /// The user config alone, in which the origins' lists are counted
-    user: Config,
 }
 
 impl Loaded {
     /// Where a part of the config stands: name of the config, line and column.
     pub fn origin(&self, pointer: &Pointer) -> Option<(String, Position)> {
-        self.origins.lookup(&self.config, pointer).map(|(name, at)| (name.to_owned(), at))
+        self.origins
+            .lookup(&self.config, pointer)
+            .map(|(name, at)| (name.to_owned(), at))
     }
 }
 
@@ -79,15 +81,16 @@ pub fn load(
     let stage = request.stage;
     let fetching = matches!(stage, Stage::FetchOffline | Stage::Fetch);
     let platform = match request.source {
-        Source::File(_) => None,
+        Source::File(_) | Source::Alone(_) => None,
         Source::Boot { platform } => {
-            let platform: Platform =
-                platform.parse().map_err(|error| Failure::new(Some(stage), &error).exit(2))?;
+            let platform: Platform = platform
+                .parse()
+                .map_err(|error| Failure::new(Some(stage), &error).exit(2))?;
             Some(platform)
         }
     };
     let from = match request.source {
-        Source::File(path) => From::File(path),
+        Source::File(path) | Source::Alone(path) => From::File(path),
         Source::Boot { .. } if fetching => From::Provider,
         Source::Boot { .. } => From::Cache(&request.places.config_cache),
     };
@@ -95,20 +98,33 @@ pub fn load(
         stage,
         from,
         platform,
-        remote: if request.fetch { Remote::Fetch } else { Remote::List },
+        remote: if request.fetch {
+            Remote::Fetch
+        } else {
+            Remote::List
+        },
         runner: &edges.runner,
         environment: &edges.environment,
     };
     let acquired = match acquire::acquire(&input, fetch).map_err(|error| Failure::new(Some(stage), &error))? {
         Acquisition::NeedNet { records } => {
             state.fetched_configs.extend(records);
-            let found = Found { need_net: Some(request.places.neednet.clone()), ..Found::default() };
-            let (config, user) = (acquire::empty(), acquire::empty());
-            return Ok(Loaded { config, found, origins: Origins::default(), user });
+            let found = Found {
+                need_net: Some(request.places.neednet.clone()),
+                ..Found::default()
+            };
+            return Ok(Loaded {
+                config: acquire::empty(),
+                found,
+                origins: Origins::default(),
+            });
         }
         Acquisition::Config(acquired) => acquired,
     };
-    let config = acquired.full();
+    let config = match request.source {
+        Source::Alone(_) => acquired.config.clone(),
+        Source::Boot { .. } | Source::File(_) => acquired.full(),
+    };
     state.fetched_configs.extend(acquired.records);
     let places = request.places;
     let mut found = Found::default();
@@ -118,14 +134,24 @@ pub fn load(
         state.provider_output_files.extend(acquired.output_files);
         let text = canonical::to_json(&acquired.config).map_err(failed)?;
         found.cache = Some((places.config_cache.clone(), Secret::new(text)));
-        found.origins = Some((places.beside_state(ORIGINS), serde_json::to_vec(&origins).map_err(failed)?));
+        found.origins = Some((
+            places.beside_state(ORIGINS),
+            serde_json::to_vec(&origins).map_err(failed)?,
+        ));
         found.need_net = acquired.need_net.then(|| places.neednet.clone());
     } else if matches!(request.source, Source::Boot { .. }) {
         origins = saved_origins(&edges.host, places.beside_state(ORIGINS));
     }
-    found.unfetched =
-        acquired.unfetched.into_iter().map(|left| (left.pointer, left.url, left.hash)).collect();
-    Ok(Loaded { config, found, origins, user: acquired.config })
+    found.unfetched = acquired
+        .unfetched
+        .into_iter()
+        .map(|left| (left.pointer, left.url, left.hash))
+        .collect();
+    Ok(Loaded {
+        config,
+        found,
+        origins,
+    })
 }
 
 /// Origins that the fetch stage saved. They only serve messages: without them those name no line.
