@@ -118,7 +118,7 @@ fn snapshot(top: &Path) -> BTreeMap<PathBuf, String> {
         let body = if meta.is_file() {
             format!("{:?}", fs::read(&path).unwrap())
         } else if meta.is_symlink() {
-            format!("{:?}", fs::read_link(&path).unwrap())
+            fs::read_link(&path).unwrap().display().to_string()
         } else {
             String::new()
         };
@@ -503,10 +503,10 @@ const OPERATIONS: &[Operation] = &[
         }
     }),
     ("make_directory", |sysroot, path| {
-        drop(sysroot.make_directory(path, 1, 1, 0o777))
+        drop(sysroot.make_directory(path, 1, 1, 0o777));
     }),
     ("make_directory below", |sysroot, path| {
-        drop(sysroot.make_directory(&path.join("new"), 1, 1, 0o777))
+        drop(sysroot.make_directory(&path.join("new"), 1, 1, 0o777));
     }),
     ("stage_file", |sysroot, path| {
         if let Ok(mut staged) = sysroot.stage_file(path) {
@@ -515,7 +515,7 @@ const OPERATIONS: &[Operation] = &[
         }
     }),
     ("stage_file dropped", |sysroot, path| {
-        drop(sysroot.stage_file(path))
+        drop(sysroot.stage_file(path));
     }),
     ("stage_copy", |sysroot, path| {
         if let Ok(mut staged) = sysroot.stage_copy(path) {
@@ -527,7 +527,7 @@ const OPERATIONS: &[Operation] = &[
         }
     }),
     ("symlink", |sysroot, path| {
-        drop(sysroot.symlink(path, OsStr::new("target"), 1, 1))
+        drop(sysroot.symlink(path, OsStr::new("target"), 1, 1));
     }),
     ("hard_link to it", |sysroot, path| {
         if sysroot.hard_link(&RootPath::from("/linked"), path).is_ok() {
@@ -535,20 +535,20 @@ const OPERATIONS: &[Operation] = &[
         }
     }),
     ("hard_link from it", |sysroot, path| {
-        drop(sysroot.hard_link(path, &RootPath::from("/inside/f")))
+        drop(sysroot.hard_link(path, &RootPath::from("/inside/f")));
     }),
     ("set_access", |sysroot, path| {
-        drop(sysroot.set_access(path, 1, 1, 0o777))
+        drop(sysroot.set_access(path, 1, 1, 0o777));
     }),
     ("remove_tree", |sysroot, path| drop(sysroot.remove_tree(path))),
     ("remove_leftovers", |sysroot, path| {
-        drop(sysroot.remove_leftovers(path))
+        drop(sysroot.remove_leftovers(path));
     }),
     ("open_lock_file", |sysroot, path| {
-        drop(sysroot.open_lock_file(path, 0o777))
+        drop(sysroot.open_lock_file(path, 0o777));
     }),
     ("sync_directory", |sysroot, path| {
-        drop(sysroot.sync_directory(path))
+        drop(sysroot.sync_directory(path));
     }),
     ("accounts", |sysroot, path| {
         let hash = Secret::new("overwritten".to_owned());
@@ -704,7 +704,7 @@ fn swapped(resolver: Resolver) {
                 }
                 let _ = sysroot.remove_tree(&RootPath::from("/linked"));
                 let _ = sysroot.make_directory(&RootPath::from("/t/sub/deep/x"), 0, 0, 0o755);
-                if round % 8 == 0 {
+                if round.is_multiple_of(8) {
                     let _ = sysroot.remove_tree(&RootPath::from("/t"));
                     for made in ["/t", "/t/sub", "/t/sub/deep"] {
                         let _ = sysroot.make_directory(&RootPath::from(made), 0, 0, 0o755);
