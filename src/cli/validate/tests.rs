@@ -285,6 +285,15 @@ fn the_drop_in_keeps_upstreams_streams() {
 }
 
 #[test]
+fn percent_signs_stay() {
+    let text = r#"{"ignition": {"version": "3.3.0"}, "100%d": 1}"#;
+    assert_eq!(
+        shown(ReportFormat::Text, false, text),
+        "warning at $.100%d, line 1 col 36: unused key 100%d\n"
+    );
+}
+
+#[test]
 fn several_configs_are_told_apart() {
     let outcome = validate(&args(ReportFormat::Text, false, &["{", "-", "missing"]), None);
     assert_eq!(outcome.code, 1);
