@@ -5,13 +5,20 @@
 
 pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod exec;
+pub mod fetch;
 pub mod flags;
 pub mod json;
 pub mod log;
 pub mod plan;
+pub mod platform;
 pub mod report;
 pub mod sys;
 pub mod view;
 
 #[path = "../stages/mod.rs"]
 pub mod stages;
+
+/// The progress record on ROOT: there only while a run is unfinished (design.md 3).
+pub const PROGRESS_PATH: &str = "/.ignition-progress";

@@ -12,3 +12,5 @@
     reason = "tests look at the machine from outside"
 )]
 mod cli;
+mod corpus;
+mod sysroot;

@@ -153,7 +153,25 @@ pub fn decode<T: DeserializeOwned>(
 }
 
 /// Index of the field and one value given for it.
-type Occurrence<'d> = (usize, Node<'d>);
+pub(super) type Occurrence<'d> = (usize, Node<'d>);
+
+/// What objects that are laid over each other give for the fields of a shape: by field, and then in the order of the text.
+pub(super) fn occurrences<'d>(
+    shape: &'static Shape,
+    version: Version,
+    objects: &[Occurrence<'d>],
+) -> Vec<Occurrence<'d>> {
+    let mut found = Vec::new();
+    for (key, member) in objects.iter().flat_map(|(_, object)| object.members()) {
+        let key = key.as_str().unwrap_or_default();
+        if let Some((index, _)) = shape.field(version, &key) {
+            found.push((index, member));
+        }
+    }
+    // Stable: duplicates stay in the order of the text.
+    found.sort_by_key(|(index, _)| *index);
+    found
+}
 
 /// All values that the text gives for one field, in its order.
 ///
@@ -201,10 +219,21 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
                 last.map_or(Some(0), Node::as_i64)
                     .ok_or_else(|| self.mismatch())?,
             ),
-            Kind::Object(shape) => visitor.visit_map(Members::new(shape, self)),
+            Kind::Object(shape) => {
+                let mut kinds = self.occurrences.iter().map(|(_, node)| node.kind());
+                if !kinds.all(|kind| matches!(kind, json::Kind::Object | json::Kind::Null)) {
+                    return Err(self.mismatch());
+                }
+                visitor.visit_map(Members::new(shape, self))
+            }
+            Kind::Texts(_) | Kind::Objects(..)
+                if last.is_some_and(|node| node.kind() != json::Kind::Array) =>
+            {
+                Err(self.mismatch())
+            }
             Kind::Texts(_) | Kind::Objects(..) => visitor.visit_seq(Elements {
                 // No value at all is an empty list.
-                elements: last.map(Node::elements),
+                nodes: last.map(Node::elements),
                 kind: element_kind(self.kind),
                 version: self.version,
             }),
@@ -231,7 +260,7 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
 }
 
 struct Elements<'d, I: Iterator<Item = Node<'d>>> {
-    elements: Option<I>,
+    nodes: Option<I>,
     kind: Kind,
     version: Version,
 }
@@ -240,7 +269,7 @@ impl<'d, I: Iterator<Item = Node<'d>>> SeqAccess<'d> for Elements<'d, I> {
     type Error = TypeError;
 
     fn next_element_seed<T: DeserializeSeed<'d>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeError> {
-        let Some(node) = self.elements.as_mut().and_then(Iterator::next) else {
+        let Some(node) = self.nodes.as_mut().and_then(Iterator::next) else {
             return Ok(None);
         };
         seed.deserialize(Value {
@@ -265,17 +294,7 @@ struct Members<'d> {
 
 impl<'d> Members<'d> {
     fn new(shape: &'static Shape, value: Value<'d, '_>) -> Self {
-        let mut found = Vec::new();
-        for (_, object) in value.occurrences {
-            for (key, member) in object.members() {
-                let key = key.as_str().unwrap_or_default();
-                if let Some((index, _)) = shape.field(value.version, &key) {
-                    found.push((index, member));
-                }
-            }
-        }
-        // Stable: duplicates stay in the order of the text.
-        found.sort_by_key(|(index, _)| *index);
+        let found = occurrences(shape, value.version, value.occurrences);
         Self {
             version: value.version,
             fields: shape.fields.iter().enumerate(),

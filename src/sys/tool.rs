@@ -19,11 +19,15 @@ pub enum Tool {
     Groupdel,
     /// Asks whether units are enabled, and disables them
     Systemctl,
+    /// Loads kernel modules of platforms
+    Modprobe,
+    /// Says whether this is a live system; the distribution's own, and optional
+    IsLiveImage,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -31,6 +35,8 @@ impl Tool {
         Self::Groupmod,
         Self::Groupdel,
         Self::Systemctl,
+        Self::Modprobe,
+        Self::IsLiveImage,
     ];
 
     /// Its name, which is looked up on `PATH`.
@@ -43,6 +49,8 @@ impl Tool {
             Self::Groupmod => "groupmod",
             Self::Groupdel => "groupdel",
             Self::Systemctl => "systemctl",
+            Self::Modprobe => "modprobe",
+            Self::IsLiveImage => "is-live-image",
         }
     }
 }
