@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 mod contents;
 pub mod nodes;
 mod planner;
-mod shim;
 
 use super::{PlanError, Progress};
 use crate::config::types::{Config, File, Hidden};

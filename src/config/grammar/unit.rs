@@ -353,10 +353,8 @@ mod tests {
         fn reads_what_was_written(
             entries in proptest::collection::vec(("[A-Z][a-z]{0,5}", "[A-Z][A-Za-z]{0,5}", "[a-z]{0,3}"), 0..5),
         ) {
-            let mut text = String::new();
-            for (section, name, value) in &entries {
-                text.push_str(&format!("[{section}]\n# c\n{name}={value}\n\n"));
-            }
+            let sections = entries.iter().map(|(section, name, value)| format!("[{section}]\n# c\n{name}={value}\n\n"));
+            let text: String = sections.collect();
             prop_assert_eq!(options(&text), entries);
         }
 

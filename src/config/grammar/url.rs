@@ -166,7 +166,8 @@ impl Url {
     }
 
     /// A form fit to be shown: without user name and password, values in the query replaced by `…`, and of a `data:`
-    /// URL only its size. Opaque parts other than an `arn:` are left out, because `http:user:password@host` is one.
+    /// URL only its size. Opaque parts other than an `arn:` are left out, because `http:user:password@host` is one, and so is what
+    /// stands before an `@` where there is no scheme.
     pub fn display(&self) -> String {
         if self.scheme == "data" {
             let size = super::data_url::decode(&self.raw).map_or(self.raw.len(), |bytes| bytes.len());
@@ -183,7 +184,14 @@ impl Url {
             text.push_str("//");
             text.push_str(&String::from_utf8_lossy(&self.host));
         }
-        text.push_str(&self.raw_path);
+        match self.raw_path.rsplit_once('@') {
+            // Credentials whose scheme was forgotten.
+            Some((_, after)) if self.scheme.is_empty() => {
+                text.push_str("…@");
+                text.push_str(after);
+            }
+            _ => text.push_str(&self.raw_path),
+        }
         let mut separator = '?';
         for pair in self.raw_query.split('&').filter(|pair| !pair.is_empty()) {
             text.push(separator);

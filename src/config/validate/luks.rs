@@ -1,12 +1,11 @@
 //! Rules of `storage.luks` (spec/config.md 5.9).
 
-use serde::de::IgnoredAny;
-
 use super::{check_path, error, given, require, resource};
 use crate::config::grammar::Url;
 use crate::config::grammar::source::{self, SourceError};
 use crate::config::types::{Clevis, ClevisCustom, Hidden, Luks, Tang};
 use crate::config::version::Version;
+use crate::json::Document;
 use crate::report::{Pointer, Report};
 
 /// Room for a label in a LUKS2 header, without its final NUL.
@@ -129,5 +128,5 @@ fn check_tang(tang: &Tang, at: &Pointer, report: &mut Report) {
 }
 
 fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
+    Document::parse(text.as_bytes()).is_ok()
 }

@@ -145,3 +145,31 @@ fn check_owners(group: &NodeOwner, user: &NodeOwner, at: &Pointer, report: &mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The lookup finds what comparing every pair would find.
+        #[test]
+        fn links_above_are_the_prefixes(
+            node in "[/ab]{0,6}",
+            links in proptest::collection::vec("[/ab]{0,4}", 0..5),
+        ) {
+            let storage = Storage {
+                links: links.iter().map(|path| Link { path: path.clone(), ..Link::default() }).collect(),
+                ..Storage::default()
+            };
+            let mut expected: Vec<&str> =
+                links.iter().filter(|link| node.starts_with(&format!("{link}/"))).map(String::as_str).collect();
+            let paths = link_paths(&storage);
+            let mut found = links_above(&node, &paths);
+            expected.sort_unstable();
+            found.sort_unstable();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

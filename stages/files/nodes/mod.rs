@@ -365,8 +365,9 @@ fn link_target<'a>(wanted: &'a Link, pointer: &Pointer) -> Result<&'a str, PlanE
 /// Targets are the same if they are the same after lexical cleaning, without making relative ones absolute.
 fn same_target(found: &std::ffi::OsStr, wanted: &str) -> bool {
     use std::os::unix::ffi::OsStrExt as _;
-    std::str::from_utf8(found.as_bytes())
-        .is_ok_and(|found| super::shim::clean(found) == super::shim::clean(wanted))
+    std::str::from_utf8(found.as_bytes()).is_ok_and(|found| {
+        crate::config::grammar::path::clean(found) == crate::config::grammar::path::clean(wanted)
+    })
 }
 
 /// Checks a mode's range: configs that were merged from base fragments are not validated again.
