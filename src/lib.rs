@@ -6,7 +6,6 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
-pub mod exec;
 pub mod fetch;
 pub mod flags;
 pub mod json;

@@ -9,7 +9,7 @@ use crate::report::{Element, Pointer};
 ///
 /// It remembers where it has been: entries come in the order of the document, and a long list or a large object must not be
 /// walked again for each of them.
-pub(super) struct Locator<'d> {
+pub(crate) struct Locator<'d> {
     root: Node<'d>,
     /// By start of the list: the element found last
     elements: HashMap<usize, (usize, Node<'d>)>,
@@ -19,7 +19,7 @@ pub(super) struct Locator<'d> {
 
 impl<'d> Locator<'d> {
     /// Starts at the root of a document.
-    pub(super) fn new(root: Node<'d>) -> Self {
+    pub(crate) fn new(root: Node<'d>) -> Self {
         Self {
             root,
             elements: HashMap::new(),
@@ -28,7 +28,7 @@ impl<'d> Locator<'d> {
     }
 
     /// The deepest value that exists on a path (spec/config.md 3.2); the root always does.
-    pub(super) fn deepest(&mut self, pointer: &Pointer) -> Node<'d> {
+    pub(crate) fn deepest(&mut self, pointer: &Pointer) -> Node<'d> {
         let mut node = self.root;
         for element in &pointer.0 {
             let below = match element {

@@ -1,8 +1,10 @@
-//! Runs stages: gets the config, plans, carries out, leaves what later stages need.
+//! Running a stage: getting its config, planning, executing, and what is kept between stages.
 
+pub mod acquire;
 pub mod cache;
 pub mod cmdline;
-pub mod failure;
+mod log;
 pub mod neednet;
+pub mod render;
 pub mod state;
-pub mod world;
+pub mod system;
