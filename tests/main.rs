@@ -11,3 +11,5 @@
     missing_docs,
     reason = "tests look at the machine from outside"
 )]
+
+mod fetch;
