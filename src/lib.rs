@@ -3,10 +3,13 @@
 //! Three functions, never mixed: **parse** bytes into a checked [`config`], **plan** it against a [`view`] of the
 //! machine into a [`plan`], **execute** that plan. See `docs/architecture.md`.
 
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod fetch;
+pub mod flags;
 pub mod json;
+pub mod log;
 pub mod plan;
 pub mod platform;
 pub mod report;
@@ -15,3 +18,6 @@ pub mod view;
 
 #[path = "../stages/mod.rs"]
 pub mod stages;
+
+/// The progress record on ROOT: there only while a run is unfinished (design.md 3).
+pub const PROGRESS_PATH: &str = "/.ignition-progress";

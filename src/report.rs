@@ -168,3 +168,19 @@ impl fmt::Display for Report {
         self.entries.iter().try_for_each(|entry| writeln!(f, "{entry}"))
     }
 }
+
+/// An error with its causes, once each: `a: b: c`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Transparent errors repeat their cause.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -7,6 +7,17 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::report::Pointer;
+use crate::view::{ResolveError, ViewError};
+
+pub mod fetch;
+pub mod files;
+mod progress;
+mod unbuilt;
+
+pub use progress::Progress;
+pub use unbuilt::refuse_unbuilt;
+
 /// The stages, in boot order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,4 +106,44 @@ pub enum Phase {
     Luks,
     /// files: the result file
     Result,
+}
+
+/// Why a phase cannot be planned: nothing of it has been done.
+#[derive(Debug, thiserror::Error)]
+#[error("{pointer}")]
+pub struct PlanError {
+    /// The place in the config
+    pub pointer: Pointer,
+    /// What is wrong there
+    #[source]
+    pub problem: Problem,
+}
+
+/// What stands in the way of a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The config cannot be carried out on this root.
+    #[error("{what}; {advice}")]
+    Refused {
+        /// What is wrong
+        what: String,
+        /// What to do about it
+        advice: String,
+    },
+    /// A path cannot be resolved inside the root.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The root could not be asked.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+impl Problem {
+    /// Puts a problem at a place in the config.
+    pub fn at(self, pointer: Pointer) -> PlanError {
+        PlanError {
+            pointer,
+            problem: self,
+        }
+    }
 }

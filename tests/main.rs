@@ -11,5 +11,7 @@
     missing_docs,
     reason = "tests look at the machine from outside"
 )]
-
+mod cli;
+mod corpus;
 mod fetch;
+mod sysroot;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::grammar::semver::Semver;
+
 /// A spec version that this program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Version {
@@ -80,47 +82,12 @@ impl Version {
     /// Reads `ignition.version` as upstream's semver parser does (spec/config.md 1.2): numbers may have leading
     /// zeros; build metadata and pre-releases are part of what must match.
     pub fn declared(text: &str) -> Declared {
-        let Some(semver) = Semver::parse(text) else {
+        let Ok(semver) = Semver::parse(text) else {
             return Declared::Unreadable;
         };
-        Self::ALL
-            .into_iter()
-            .find(|version| Semver::parse(version.name()).as_ref() == Some(&semver))
+        semver
+            .version()
             .map_or(Declared::Unknown { major: semver.major }, Declared::Known)
-    }
-}
-
-#[derive(PartialEq, Eq)]
-struct Semver<'t> {
-    major: i64,
-    minor: i64,
-    patch: i64,
-    pre_release: &'t str,
-    metadata: &'t str,
-}
-
-impl<'t> Semver<'t> {
-    fn parse(text: &'t str) -> Option<Self> {
-        let (text, metadata) = text.split_once('+').unwrap_or((text, ""));
-        let (text, pre_release) = text.split_once('-').unwrap_or((text, ""));
-        let mut parts = text.splitn(3, '.').map(|part| part.parse().ok());
-        let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
-        let is_readable = |identifiers: &str| {
-            identifiers.is_empty()
-                || identifiers.split('.').all(|identifier| {
-                    !identifier.is_empty()
-                        && identifier
-                            .bytes()
-                            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                })
-        };
-        (is_readable(pre_release) && is_readable(metadata)).then_some(Self {
-            major,
-            minor,
-            patch,
-            pre_release,
-            metadata,
-        })
     }
 }
 

@@ -43,6 +43,9 @@ use web::{Call, Web};
 /// The most that one config may hold, in bytes, wherever it comes from. Upstream has no limit but memory.
 pub const CONFIG_LIMIT: u64 = 256 << 20;
 
+/// The most that contents in a config may decompress to, in bytes: they are held in memory.
+const INLINE_LIMIT: u64 = 512 << 20;
+
 /// The most that one bundle of certificate authorities may hold, in bytes.
 const AUTHORITY_LIMIT: u64 = 64 << 20;
 
@@ -276,6 +279,26 @@ impl Fetcher for Fetch<'_> {
             return Ok(stored);
         }
         Ok(verified(stored, source.compression, source.hash))
+    }
+}
+
+/// The contents of a resource that carries them itself: a `data:` URL, decompressed and checked, or an empty source.
+/// `None` for what has to be fetched.
+pub fn inline(resource: &Resource) -> Result<Option<Vec<u8>>, FetchError> {
+    let source = Source::parse(resource)?;
+    match source.scheme {
+        Scheme::Nothing => Ok(Some(Vec::new())),
+        Scheme::Data => {
+            let bytes = data::decode(&source.url).map_err(FetchError::Data)?;
+            if source.compression == verified::Compression::None && source.hash.is_none() {
+                return Ok(Some(bytes));
+            }
+            let reader = verified(bytes.as_slice(), source.compression, source.hash);
+            read_all(reader, INLINE_LIMIT, &source.shown).map(Some)
+        }
+        Scheme::Oem | Scheme::Http | Scheme::Https | Scheme::Tftp | Scheme::S3 | Scheme::Arn | Scheme::Gs => {
+            Ok(None)
+        }
     }
 }
 

@@ -7,11 +7,13 @@
 pub mod check;
 pub mod predict;
 pub mod render;
+#[cfg(test)]
+pub(crate) mod samples;
 mod secret;
 
 pub use secret::Secret;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -38,8 +40,10 @@ pub struct Plan {
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// What is done
+    #[serde(flatten)]
     pub action: Action,
     /// What that means for what is there now. `Keep` is not executed.
+    #[serde(flatten)]
     pub change: Change,
     /// The place in the config that asks for it
     pub cause: Pointer,
@@ -47,7 +51,7 @@ pub struct Step {
 
 /// What a step means for what is there now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "change")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "change")]
 pub enum Change {
     /// Nothing was there
     Create,
@@ -118,16 +122,17 @@ pub struct Access {
 
 /// Where bytes of a file come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "content")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "content")]
 pub enum Content {
     /// Bytes that this plan carries: decoded from a `data:` URL and decompressed, or made by the planner
     Known {
         /// The bytes
         #[serde(skip)]
-        bytes: Secret<Vec<u8>>,
+        bytes: Secret<std::sync::Arc<[u8]>>,
         /// Their number
         size: u64,
-        /// Their digest
+        /// Their digest; not shown, because short secrets could be guessed from it
+        #[serde(skip)]
         sha512: Digest,
     },
     /// Bytes that are fetched when the step is executed
@@ -144,7 +149,8 @@ pub enum Content {
 
 impl Content {
     /// Content that is known now.
-    pub fn known(bytes: Vec<u8>) -> Self {
+    pub fn known(bytes: impl Into<std::sync::Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let sha512 = Digest::of(&bytes);
         Self::Known {
@@ -227,9 +233,15 @@ pub enum HostFile {
     Origins,
 }
 
+/// Serialises as text what need not be UTF-8, as [`RootPath`] does: what is not becomes U+FFFD. Serde's own forms are
+/// an error (paths) and a list of numbers (`OsString`).
+fn as_text<S: serde::Serializer>(text: &impl AsRef<OsStr>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text.as_ref().to_string_lossy())
+}
+
 /// Everything that a run can do to the machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "action")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "action")]
 pub enum Action {
     /// Fetch a config that another one refers to; only in dry runs, where it stands for what is not known
     FetchConfig {
@@ -243,6 +255,7 @@ pub enum Action {
         /// Which
         file: HostFile,
         /// Where
+        #[serde(serialize_with = "as_text")]
         path: PathBuf,
         /// Its bytes
         #[serde(skip)]
@@ -285,6 +298,7 @@ pub enum Action {
         /// Whose
         account: PasswordOf,
         /// `*` locks the account
+        #[serde(skip)]
         hash: Secret<String>,
     },
     /// Remove whatever is at the path, recursively, not following it
@@ -322,6 +336,7 @@ pub enum Action {
         /// Resolved path
         path: RootPath,
         /// Target, verbatim
+        #[serde(serialize_with = "as_text")]
         target: OsString,
         /// Owner
         user: Owner,

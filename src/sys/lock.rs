@@ -106,7 +106,7 @@ mod tests {
         assert!(matches!(second, Err(LockError::Held { .. })), "{second:?}");
         assert_eq!(clock.monotonic(), Duration::from_secs(1));
         drop(first);
-        RunLock::take(&path, Duration::ZERO, &clock).unwrap();
+        drop(RunLock::take(&path, Duration::ZERO, &clock).unwrap());
     }
 
     #[test]

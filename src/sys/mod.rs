@@ -10,11 +10,13 @@ pub mod accounts;
 pub mod clock;
 pub mod environment;
 pub mod host;
+pub mod journal;
 pub mod lock;
 pub mod probe;
 pub mod runner;
 pub mod signals;
 pub mod sysroot;
+pub mod terminal;
 pub mod tool;
 
 pub use clock::Clock;

@@ -21,11 +21,13 @@ pub enum Tool {
     Systemctl,
     /// Loads kernel modules of platforms
     Modprobe,
+    /// Says whether this is a live system; the distribution's own, and optional
+    IsLiveImage,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -34,6 +36,7 @@ impl Tool {
         Self::Groupdel,
         Self::Systemctl,
         Self::Modprobe,
+        Self::IsLiveImage,
     ];
 
     /// Its name, which is looked up on `PATH`.
@@ -47,6 +50,7 @@ impl Tool {
             Self::Groupdel => "groupdel",
             Self::Systemctl => "systemctl",
             Self::Modprobe => "modprobe",
+            Self::IsLiveImage => "is-live-image",
         }
     }
 }

@@ -3,11 +3,16 @@
 //!
 //! Answers are fetched when they are asked for, so symlink chains need no guessing.
 
+mod overlay;
 mod path;
 mod resolve;
 
+#[cfg(test)]
+pub mod fake;
+
+pub use overlay::Overlay;
 pub use path::RootPath;
-pub use resolve::{ResolveError, resolve, resolve_parent};
+pub use resolve::{ResolveError, follow, resolve, resolve_parent};
 
 use std::ffi::OsString;
 

@@ -42,7 +42,11 @@ impl<'a> Arn<'a> {
     /// Whether this names an object in S3: in a bucket, or behind an access point.
     pub fn check_s3_object(&self) -> Result<(), ArnError> {
         let pieces = self.resource.split('/').count();
-        let needed = if self.resource.starts_with("accesspoint/") { 3 } else { 2 };
+        let needed = if self.resource.starts_with("accesspoint/") {
+            3
+        } else {
+            2
+        };
         if self.service == "s3" && pieces >= needed {
             Ok(())
         } else {

@@ -32,7 +32,9 @@ pub enum DataUrlError {
     #[error("a parameter is not valid: expected \";name=value\", or \";base64\" directly before the comma")]
     Parameter,
     /// A character of the payload must be escaped
-    #[error("the data holds a character that must be written as %XX or, with \";base64\", does not belong there")]
+    #[error(
+        "the data holds a character that must be written as %XX or, with \";base64\", does not belong there"
+    )]
     Payload,
     /// A `%` without two hexadecimal digits
     #[error("a '%' in the data is not followed by two hexadecimal digits; write '%' itself as %25")]
@@ -50,7 +52,9 @@ pub fn decode(text: &str) -> Result<Vec<u8>, DataUrlError> {
         for byte in payload.bytes() {
             match byte {
                 b'\n' => {}
-                byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=') => digits.push(byte),
+                byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=') => {
+                    digits.push(byte);
+                }
                 _ => return Err(DataUrlError::Payload),
             }
         }
@@ -121,7 +125,15 @@ fn split(text: &str) -> Result<(bool, &str), DataUrlError> {
 
 /// Skips `TYPE/SUBTYPE`; the subtype may be empty.
 fn media_type(text: &str) -> Result<&str, DataUrlError> {
-    const KNOWN: [&str; 7] = ["text", "image", "audio", "video", "application", "message", "multipart"];
+    const KNOWN: [&str; 7] = [
+        "text",
+        "image",
+        "audio",
+        "video",
+        "application",
+        "message",
+        "multipart",
+    ];
     let (kind, after) = token(text);
     let after = after.strip_prefix('/').ok_or(DataUrlError::MediaType)?;
     let extension = kind.starts_with("x-") || kind.starts_with("X-");
@@ -138,7 +150,10 @@ fn media_type(text: &str) -> Result<&str, DataUrlError> {
 
 /// The run of token characters at the start, and the rest.
 fn token(text: &str) -> (&str, &str) {
-    let end = text.bytes().position(|byte| !is_token(byte)).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| !is_token(byte))
+        .unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
@@ -146,7 +161,20 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic()
         && !matches!(
             byte,
-            b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'='
+            b'(' | b')'
+                | b'<'
+                | b'>'
+                | b'@'
+                | b','
+                | b';'
+                | b':'
+                | b'\\'
+                | b'"'
+                | b'/'
+                | b'['
+                | b']'
+                | b'?'
+                | b'='
         )
 }
 
@@ -188,20 +216,23 @@ fn is_go_string(text: &str) -> bool {
         Some(value)
     };
     while let Some(character) = characters.next() {
-        let fine = match character {
-            '\n' | '"' => false,
-            '\\' => match characters.next() {
-                Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\' | '"') => true,
-                Some('x') => digits(&mut characters, None, 2, 16).is_some(),
-                Some('u') => digits(&mut characters, None, 4, 16).is_some_and(|code| char::from_u32(code).is_some()),
-                Some('U') => digits(&mut characters, None, 8, 16).is_some_and(|code| char::from_u32(code).is_some()),
-                Some(first @ '0'..='7') => {
-                    digits(&mut characters, Some(first), 2, 8).is_some_and(|code| code <= 0xff)
-                }
-                _ => false,
-            },
-            _ => true,
-        };
+        let fine =
+            match character {
+                '\n' | '"' => false,
+                '\\' => match characters.next() {
+                    Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\' | '"') => true,
+                    Some('x') => digits(&mut characters, None, 2, 16).is_some(),
+                    Some('u') => digits(&mut characters, None, 4, 16)
+                        .is_some_and(|code| char::from_u32(code).is_some()),
+                    Some('U') => digits(&mut characters, None, 8, 16)
+                        .is_some_and(|code| char::from_u32(code).is_some()),
+                    Some(first @ '0'..='7') => {
+                        digits(&mut characters, Some(first), 2, 8).is_some_and(|code| code <= 0xff)
+                    }
+                    _ => false,
+                },
+                _ => true,
+            };
         if !fine {
             return false;
         }

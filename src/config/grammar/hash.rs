@@ -96,7 +96,10 @@ impl Hash {
         let mut digits = self.digest.bytes();
         let mut bytes = Vec::with_capacity(self.function.digest_len());
         while let Some(high) = digits.next() {
-            let low = digits.next().and_then(hex_digit).ok_or(HashError::NotHexadecimal)?;
+            let low = digits
+                .next()
+                .and_then(hex_digit)
+                .ok_or(HashError::NotHexadecimal)?;
             let high = hex_digit(high).ok_or(HashError::NotHexadecimal)?;
             bytes.push(high << 4 | low);
         }
@@ -125,8 +128,14 @@ mod tests {
             (zeroes(128), Some(HashError::Malformed)),
             (format!("sha512:{}", zeroes(128)), Some(HashError::Malformed)),
             ("-".to_owned(), Some(HashError::UnknownFunction)),
-            (format!("SHA512-{}", zeroes(128)), Some(HashError::UnknownFunction)),
-            (format!(" sha512-{}", zeroes(128)), Some(HashError::UnknownFunction)),
+            (
+                format!("SHA512-{}", zeroes(128)),
+                Some(HashError::UnknownFunction),
+            ),
+            (
+                format!(" sha512-{}", zeroes(128)),
+                Some(HashError::UnknownFunction),
+            ),
             (format!("sha1-{}", zeroes(40)), Some(HashError::UnknownFunction)),
             ("sha512-".to_owned(), wrong(Function::Sha512, 0)),
             (format!("sha512-{}", zeroes(127)), wrong(Function::Sha512, 127)),

@@ -88,7 +88,9 @@ pub fn check(path: &str) -> Result<(), PathError> {
 /// The extension with its dot: from the last `.` of the last component; empty if there is none. Go's `path.Ext`.
 pub fn extension(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.rfind('.').and_then(|dot| name.get(dot..)).unwrap_or_default()
+    name.rfind('.')
+        .and_then(|dot| name.get(dot..))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -137,7 +139,11 @@ mod tests {
 
     #[test]
     fn checks() {
-        let dirty = |clean: &str| Err(PathError::Dirty { clean: clean.to_owned() });
+        let dirty = |clean: &str| {
+            Err(PathError::Dirty {
+                clean: clean.to_owned(),
+            })
+        };
         for (path, expected) in [
             ("", Err(PathError::Empty)),
             ("a", Err(PathError::Relative)),

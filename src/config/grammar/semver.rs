@@ -58,7 +58,10 @@ impl<'a> Semver<'a> {
 fn are_identifiers(text: &str) -> bool {
     text.is_empty()
         || text.split('.').all(|part| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
 }
 
@@ -100,14 +103,21 @@ mod tests {
             ("9223372036854775807.0.0", unknown),
             ("9223372036854775808.0.0", bad),
         ] {
-            assert_eq!(Semver::parse(text).map(|semver| semver.version()), expected, "{text:?}");
+            assert_eq!(
+                Semver::parse(text).map(|semver| semver.version()),
+                expected,
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn every_version_names_itself() {
         for version in Version::ALL {
-            assert_eq!(Semver::parse(version.name()).map(|semver| semver.version()), Ok(Some(version)));
+            assert_eq!(
+                Semver::parse(version.name()).map(|semver| semver.version()),
+                Ok(Some(version))
+            );
         }
     }
 

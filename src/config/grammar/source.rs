@@ -115,7 +115,10 @@ mod tests {
             ("s3://b/k?versionId=1", None),
             ("s3://b/k?versionId", Some(SourceError::EmptyVersionId)),
             ("s3://b/k?versionId=", Some(SourceError::EmptyVersionId)),
-            ("s3://b/k?versionId=&versionId=1", Some(SourceError::EmptyVersionId)),
+            (
+                "s3://b/k?versionId=&versionId=1",
+                Some(SourceError::EmptyVersionId),
+            ),
             ("s3://b/k?versionId=1&versionId=", None),
             ("s3://b/k?version%49d=", Some(SourceError::EmptyVersionId)),
             ("s3://b/k?versionId=%zz", None),

@@ -105,7 +105,9 @@ impl Url {
     /// Host without brackets and port. Go's `Hostname`.
     pub fn hostname(&self) -> &[u8] {
         let (name, _) = self.split_host();
-        name.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]")).unwrap_or(name)
+        name.strip_prefix(b"[")
+            .and_then(|inner| inner.strip_suffix(b"]"))
+            .unwrap_or(name)
     }
 
     /// Port, digits only; `None` if there is none or it is empty. It may be out of the range of ports.
@@ -152,16 +154,20 @@ impl Url {
 
     /// The first value of a query parameter, unescaped. Pairs that Go's `ParseQuery` refuses are skipped, as there.
     pub fn query_value(&self, wanted: &str) -> Option<Vec<u8>> {
-        self.raw_query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let key = unescape(&key.replace('+', " "), Part::Other).ok()?;
-            let value = unescape(&value.replace('+', " "), Part::Other).ok()?;
-            (key == wanted.as_bytes()).then_some(value)
-        })
+        self.raw_query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.contains(';'))
+            .find_map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let key = unescape(&key.replace('+', " "), Part::Other).ok()?;
+                let value = unescape(&value.replace('+', " "), Part::Other).ok()?;
+                (key == wanted.as_bytes()).then_some(value)
+            })
     }
 
     /// A form fit to be shown: without user name and password, values in the query replaced by `…`, and of a `data:`
-    /// URL only its size. Opaque parts other than an `arn:` are left out, because `http:user:password@host` is one.
+    /// URL only its size. Opaque parts other than an `arn:` are left out, because `http:user:password@host` is one, and so is what
+    /// stands before an `@` where there is no scheme.
     pub fn display(&self) -> String {
         if self.scheme == "data" {
             let size = super::data_url::decode(&self.raw).map_or(self.raw.len(), |bytes| bytes.len());
@@ -178,7 +184,14 @@ impl Url {
             text.push_str("//");
             text.push_str(&String::from_utf8_lossy(&self.host));
         }
-        text.push_str(&self.raw_path);
+        match self.raw_path.rsplit_once('@') {
+            // Credentials whose scheme was forgotten.
+            Some((_, after)) if self.scheme.is_empty() => {
+                text.push_str("…@");
+                text.push_str(after);
+            }
+            _ => text.push_str(&self.raw_path),
+        }
         let mut separator = '?';
         for pair in self.raw_query.split('&').filter(|pair| !pair.is_empty()) {
             text.push(separator);
@@ -192,7 +205,15 @@ impl Url {
         if !self.fragment.is_empty() {
             text.push_str("#…");
         }
-        text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+        text.chars()
+            .map(|character| {
+                if character.is_control() {
+                    '\u{fffd}'
+                } else {
+                    character
+                }
+            })
+            .collect()
     }
 
     /// See [`is_offline`].
@@ -221,7 +242,10 @@ pub fn is_offline(url: &Url) -> bool {
 
 /// [`Url::display`] of a text that may be no URL at all.
 pub fn display(raw: &str) -> String {
-    Url::parse(raw).map_or_else(|_| format!("<invalid URL, {} bytes>", raw.len()), |url| url.display())
+    Url::parse(raw).map_or_else(
+        |_| format!("<invalid URL, {} bytes>", raw.len()),
+        |url| url.display(),
+    )
 }
 
 /// Value of a hexadecimal digit.
@@ -338,7 +362,9 @@ fn parse_host(host: &str) -> Result<Vec<u8>, UrlError> {
 /// Nothing, or a colon and any number of digits.
 fn check_port(text: &str) -> Result<(), UrlError> {
     let fine = text.is_empty()
-        || text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        || text
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     if fine { Ok(()) } else { Err(UrlError::Port) }
 }
 

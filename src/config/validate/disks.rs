@@ -13,14 +13,26 @@ const LABEL_MAX: usize = 36;
 pub(super) fn check(disk: &Disk, at: &Pointer, report: &mut Report) {
     let list = at.key("partitions");
     if disk.device.is_empty() {
-        error(report, at.key("device"), "a device is required: give the path of the disk");
+        error(
+            report,
+            at.key("device"),
+            "a device is required: give the path of the disk",
+        );
     } else {
         check_path(&disk.device, at.key("device"), report);
         if let Some(index) = second_with_number(&disk.partitions) {
-            error(report, list.index(index), "another partition of this disk has the same number");
+            error(
+                report,
+                list.index(index),
+                "another partition of this disk has the same number",
+            );
         }
         if let Some((index, other)) = overlap(&disk.partitions) {
-            error(report, list.index(index), format!("this partition and partitions[{other}] overlap"));
+            error(
+                report,
+                list.index(index),
+                format!("this partition and partitions[{other}] overlap"),
+            );
         }
         if number_unknown_beside_removal(&disk.partitions) {
             let message = "a partition with shouldExist false is listed beside one with number 0; number all of them, \
@@ -28,7 +40,11 @@ pub(super) fn check(disk: &Disk, at: &Pointer, report: &mut Report) {
             error(report, list.clone(), message);
         }
         if let Some(index) = second_with_label(&disk.partitions) {
-            error(report, list.index(index), "another partition of this disk has the same label");
+            error(
+                report,
+                list.index(index),
+                "another partition of this disk has the same label",
+            );
         }
     }
     for (index, partition) in disk.partitions.iter().enumerate() {
@@ -38,16 +54,22 @@ pub(super) fn check(disk: &Disk, at: &Pointer, report: &mut Report) {
 
 fn second_with_number(partitions: &[Partition]) -> Option<usize> {
     let mut seen = HashSet::new();
-    partitions.iter().position(|partition| partition.number != 0 && !seen.insert(partition.number))
+    partitions
+        .iter()
+        .position(|partition| partition.number != 0 && !seen.insert(partition.number))
 }
 
 fn second_with_label(partitions: &[Partition]) -> Option<usize> {
     let mut seen = HashSet::new();
-    partitions.iter().position(|partition| partition.label.as_ref().is_some_and(|label| !seen.insert(label)))
+    partitions
+        .iter()
+        .position(|partition| partition.label.as_ref().is_some_and(|label| !seen.insert(label)))
 }
 
 fn number_unknown_beside_removal(partitions: &[Partition]) -> bool {
-    partitions.iter().any(|partition| partition.should_exist == Some(false))
+    partitions
+        .iter()
+        .any(|partition| partition.should_exist == Some(false))
         && partitions.iter().any(|partition| partition.number == 0)
 }
 
@@ -67,9 +89,13 @@ fn extent(partition: &Partition) -> Option<(i64, i64)> {
 /// The first two partitions that overlap: the index that is reported, and the one that it was compared with.
 fn overlap(partitions: &[Partition]) -> Option<(usize, usize)> {
     for (index, partition) in partitions.iter().enumerate() {
-        let Some((start, end)) = extent(partition) else { continue };
+        let Some((start, end)) = extent(partition) else {
+            continue;
+        };
         for (other_index, other) in partitions.iter().enumerate() {
-            let Some((other_start, other_end)) = extent(other) else { continue };
+            let Some((other_start, other_end)) = extent(other) else {
+                continue;
+            };
             let within = |point: i64| point >= other_start && point <= other_end;
             let around = start < other_start && end > other_end;
             if index != other_index && (within(start) || within(end) || around) {
@@ -92,13 +118,25 @@ fn check_partition(partition: &Partition, at: &Pointer, report: &mut Report) {
         error(report, at.clone(), message);
     }
     if partition.number == 0 && partition.label.is_none() {
-        error(report, at.clone(), "a partition needs a number above 0 or a label to be recognised by");
+        error(
+            report,
+            at.clone(),
+            "a partition needs a number above 0 or a label to be recognised by",
+        );
     }
     if let Some(label) = &partition.label {
         if label.len() > LABEL_MAX {
-            error(report, at.key("label"), format!("a partition label can have at most {LABEL_MAX} bytes"));
+            error(
+                report,
+                at.key("label"),
+                format!("a partition label can have at most {LABEL_MAX} bytes"),
+            );
         } else if label.contains(':') {
-            error(report, at.key("label"), "a partition label must not contain a colon");
+            error(
+                report,
+                at.key("label"),
+                "a partition label must not contain a colon",
+            );
         }
     }
     for (guid, key) in [(&partition.guid, "guid"), (&partition.type_guid, "typeGuid")] {

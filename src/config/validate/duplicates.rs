@@ -19,8 +19,20 @@ pub fn duplicates(config: &Config, _version: Version) -> Report {
     let arguments = &config.kernel_arguments;
     let at = root.key("kernelArguments");
     let mut seen = HashSet::new();
-    list(&mut report, &at.key("shouldExist"), &mut seen, "argument", texts(&arguments.should_exist));
-    list(&mut report, &at.key("shouldNotExist"), &mut seen, "argument", texts(&arguments.should_not_exist));
+    list(
+        &mut report,
+        &at.key("shouldExist"),
+        &mut seen,
+        "argument",
+        texts(&arguments.should_exist),
+    );
+    list(
+        &mut report,
+        &at.key("shouldNotExist"),
+        &mut seen,
+        "argument",
+        texts(&arguments.should_not_exist),
+    );
 
     check_passwd(&config.passwd, &root.key("passwd"), &mut report);
     check_storage(&config.storage, &root.key("storage"), &mut report);
@@ -40,7 +52,11 @@ fn list<'a>(
 ) {
     for (index, key) in keys.enumerate() {
         if !seen.insert(key) {
-            error(report, at.index(index), format!("an earlier entry has the same {what}; put them into one"));
+            error(
+                report,
+                at.index(index),
+                format!("an earlier entry has the same {what}; put them into one"),
+            );
         }
     }
 }
@@ -59,7 +75,9 @@ fn keys<'a, T>(list: &'a [T], key: impl Fn(&'a T) -> &'a str) -> impl Iterator<I
 }
 
 fn sources(list: &[Resource]) -> impl Iterator<Item = Cow<'_, str>> {
-    keys(list, |resource| resource.source.as_ref().map_or("", Hidden::reveal))
+    keys(list, |resource| {
+        resource.source.as_ref().map_or("", Hidden::reveal)
+    })
 }
 
 fn check_headers(resource: &Resource, at: &Pointer, report: &mut Report) {
@@ -76,7 +94,12 @@ fn check_ignition(ignition: &Ignition, at: &Pointer, report: &mut Report) {
     }
     check_headers(&ignition.config.replace, &config.key("replace"), report);
 
-    alone(report, &at.key("proxy").key("noProxy"), "host", texts(&ignition.proxy.no_proxy));
+    alone(
+        report,
+        &at.key("proxy").key("noProxy"),
+        "host",
+        texts(&ignition.proxy.no_proxy),
+    );
 
     let authorities = &ignition.security.tls.certificate_authorities;
     let at = at.key("security").key("tls").key("certificateAuthorities");
@@ -87,13 +110,28 @@ fn check_ignition(ignition: &Ignition, at: &Pointer, report: &mut Report) {
 }
 
 fn check_passwd(passwd: &Passwd, at: &Pointer, report: &mut Report) {
-    alone(report, &at.key("groups"), "name", keys(&passwd.groups, |group| group.name.as_str()));
+    alone(
+        report,
+        &at.key("groups"),
+        "name",
+        keys(&passwd.groups, |group| group.name.as_str()),
+    );
     let users = at.key("users");
-    alone(report, &users, "name", keys(&passwd.users, |user| user.name.as_str()));
+    alone(
+        report,
+        &users,
+        "name",
+        keys(&passwd.users, |user| user.name.as_str()),
+    );
     for (index, user) in passwd.users.iter().enumerate() {
         let at = users.index(index);
         alone(report, &at.key("groups"), "name", texts(&user.groups));
-        alone(report, &at.key("sshAuthorizedKeys"), "SSH key", texts(&user.ssh_authorized_keys));
+        alone(
+            report,
+            &at.key("sshAuthorizedKeys"),
+            "SSH key",
+            texts(&user.ssh_authorized_keys),
+        );
     }
 }
 
@@ -103,20 +141,52 @@ fn check_storage(storage: &Storage, at: &Pointer, report: &mut Report) {
     let paths = keys(&storage.directories, |directory| directory.path.as_str());
     list(report, &at.key("directories"), &mut nodes, "path", paths);
     let disks = at.key("disks");
-    alone(report, &disks, "device", keys(&storage.disks, |disk| disk.device.as_str()));
+    alone(
+        report,
+        &disks,
+        "device",
+        keys(&storage.disks, |disk| disk.device.as_str()),
+    );
     let files = at.key("files");
-    list(report, &files, &mut nodes, "path", keys(&storage.files, |file| file.path.as_str()));
+    list(
+        report,
+        &files,
+        &mut nodes,
+        "path",
+        keys(&storage.files, |file| file.path.as_str()),
+    );
     let filesystems = keys(&storage.filesystems, |filesystem| filesystem.device.as_str());
     alone(report, &at.key("filesystems"), "device", filesystems);
-    list(report, &at.key("links"), &mut nodes, "path", keys(&storage.links, |link| link.path.as_str()));
+    list(
+        report,
+        &at.key("links"),
+        &mut nodes,
+        "path",
+        keys(&storage.links, |link| link.path.as_str()),
+    );
     let luks = at.key("luks");
-    alone(report, &luks, "name", keys(&storage.luks, |luks| luks.name.as_str()));
+    alone(
+        report,
+        &luks,
+        "name",
+        keys(&storage.luks, |luks| luks.name.as_str()),
+    );
     let raid = at.key("raid");
-    alone(report, &raid, "name", keys(&storage.raid, |raid| raid.name.as_str()));
+    alone(
+        report,
+        &raid,
+        "name",
+        keys(&storage.raid, |raid| raid.name.as_str()),
+    );
 
     for (index, disk) in storage.disks.iter().enumerate() {
         let at = disks.index(index).key("partitions");
-        alone(report, &at, "number or label", disk.partitions.iter().map(partition_key));
+        alone(
+            report,
+            &at,
+            "number or label",
+            disk.partitions.iter().map(partition_key),
+        );
     }
     for (index, file) in storage.files.iter().enumerate() {
         let at = files.index(index);
@@ -129,7 +199,12 @@ fn check_storage(storage: &Storage, at: &Pointer, report: &mut Report) {
         check_luks(entry, &luks.index(index), report);
     }
     for (index, entry) in storage.raid.iter().enumerate() {
-        alone(report, &raid.index(index).key("devices"), "device", texts(&entry.devices));
+        alone(
+            report,
+            &raid.index(index).key("devices"),
+            "device",
+            texts(&entry.devices),
+        );
     }
 }
 
@@ -152,7 +227,12 @@ fn check_luks(luks: &Luks, at: &Pointer, report: &mut Report) {
 
 fn check_systemd(systemd: &Systemd, at: &Pointer, report: &mut Report) {
     let units = at.key("units");
-    alone(report, &units, "name", keys(&systemd.units, |unit| unit.name.as_str()));
+    alone(
+        report,
+        &units,
+        "name",
+        keys(&systemd.units, |unit| unit.name.as_str()),
+    );
     for (index, unit) in systemd.units.iter().enumerate() {
         let names = keys(&unit.dropins, |dropin| dropin.name.as_str());
         alone(report, &units.index(index).key("dropins"), "name", names);

@@ -9,15 +9,22 @@ use crate::report::{Pointer, Report};
 
 /// A filesystem on a disk as a whole, which the disk's own entry may contradict. Literal device strings are compared.
 pub(super) fn check_against_disks(storage: &Storage, at: &Pointer, report: &mut Report) {
-    let disks: HashMap<&str, &Disk> = storage.disks.iter().map(|disk| (disk.device.as_str(), disk)).collect();
+    let disks: HashMap<&str, &Disk> = storage
+        .disks
+        .iter()
+        .map(|disk| (disk.device.as_str(), disk))
+        .collect();
     for (index, filesystem) in storage.filesystems.iter().enumerate() {
-        let Some(disk) = disks.get(filesystem.device.as_str()) else { continue };
+        let Some(disk) = disks.get(filesystem.device.as_str()) else {
+            continue;
+        };
         let at = at.key("filesystems").index(index).key("device");
         if !disk.partitions.is_empty() {
             let message = "this filesystem overwrites the partitions that the config lists for the same disk";
             warning(report, at, message);
         } else if disk.wipe_table == Some(true) && filesystem.wipe_filesystem != Some(true) {
-            let message = "wipeTable of the same disk destroys this filesystem although wipeFilesystem is not set";
+            let message =
+                "wipeTable of the same disk destroys this filesystem although wipeFilesystem is not set";
             warning(report, at, message);
         }
     }
@@ -46,8 +53,16 @@ fn check_format(
         Some("ext4" | "btrfs" | "xfs" | "swap" | "vfat") => {}
         Some("none") if version >= Version::V3_3 => {}
         Some(_) => {
-            let none = if version >= Version::V3_3 { ", vfat or none" } else { " or vfat" };
-            error(report, at, format!("filesystem format is not supported; expected ext4, btrfs, xfs, swap{none}"));
+            let none = if version >= Version::V3_3 {
+                ", vfat or none"
+            } else {
+                " or vfat"
+            };
+            error(
+                report,
+                at,
+                format!("filesystem format is not supported; expected ext4, btrfs, xfs, swap{none}"),
+            );
         }
         None => {
             let described = [&filesystem.path, &filesystem.label, &filesystem.uuid]
@@ -66,7 +81,9 @@ fn check_format(
 }
 
 fn check_label(filesystem: &Filesystem, format: Option<&str>, at: &Pointer, report: &mut Report) {
-    let Some(label) = given(filesystem.label.as_ref()) else { return };
+    let Some(label) = given(filesystem.label.as_ref()) else {
+        return;
+    };
     let at = at.key("label");
     let limit = match format {
         None => {
@@ -82,6 +99,13 @@ fn check_label(filesystem: &Filesystem, format: Option<&str>, at: &Pointer, repo
     };
     if label.len() > limit {
         let format = format.unwrap_or_default();
-        error(report, at, format!("a label of {format} can have at most {limit} bytes, this one has {}", label.len()));
+        error(
+            report,
+            at,
+            format!(
+                "a label of {format} can have at most {limit} bytes, this one has {}",
+                label.len()
+            ),
+        );
     }
 }

@@ -39,7 +39,11 @@ fn check_version(text: &str, at: Pointer, version: Version, report: &mut Report)
     match Semver::parse(text) {
         Err(problem) => require(report, at, Err(problem)),
         Ok(semver) if semver.version() != Some(version) => {
-            error(report, at, format!("version is not {version}, by whose rules this config is checked"));
+            error(
+                report,
+                at,
+                format!("version is not {version}, by whose rules this config is checked"),
+            );
         }
         Ok(_) => {}
     }
@@ -53,7 +57,11 @@ fn check_sources(list: &[Resource], at: &Pointer, version: Version, report: &mut
     }
     for (index, resource) in list.iter().enumerate() {
         match resource.source.as_ref().map(Hidden::reveal) {
-            None | Some("") => error(report, at.index(index), "a source is required here: give the URL to fetch"),
+            None | Some("") => error(
+                report,
+                at.index(index),
+                "a source is required here: give the URL to fetch",
+            ),
             Some(text) => require(report, at.index(index), source::check(text, version)),
         }
     }
@@ -79,7 +87,11 @@ fn check_proxy(proxy: &Proxy, at: &Pointer, report: &mut Report) {
         match Url::parse(text.reveal()).map(|url| url.scheme().to_owned()) {
             Err(problem) => require(report, at, Err(source::SourceError::Url(problem))),
             Ok(scheme) if scheme == "http" && carries_https => {
-                warning(report, at, "the proxy for https is itself reached over plain http; use an https URL");
+                warning(
+                    report,
+                    at,
+                    "the proxy for https is itself reached over plain http; use an https URL",
+                );
             }
             Ok(scheme) if scheme == "http" || scheme == "https" => {}
             Ok(_) => error(report, at, "a proxy must be an http or https URL"),

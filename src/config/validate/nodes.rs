@@ -11,13 +11,20 @@ use crate::report::{Pointer, Report};
 const MODE_MAX: i64 = 0o7777;
 const MODE_SPECIAL: i64 = 0o7000;
 
-/// How often each path is that of a link of the config, hard links included.
-type LinkPaths<'a> = HashMap<&'a str, usize>;
+/// The paths of the config's links, hard links included.
+#[derive(Default)]
+struct LinkPaths<'a> {
+    /// How often each is there
+    counts: HashMap<&'a str, usize>,
+    /// Length of the longest: no longer parent needs to be looked up
+    longest: usize,
+}
 
 fn link_paths(storage: &Storage) -> LinkPaths<'_> {
-    let mut paths = LinkPaths::new();
+    let mut paths = LinkPaths::default();
     for link in &storage.links {
-        *paths.entry(link.path.as_str()).or_default() += 1;
+        *paths.counts.entry(link.path.as_str()).or_default() += 1;
+        paths.longest = paths.longest.max(link.path.len());
     }
     paths
 }
@@ -25,8 +32,16 @@ fn link_paths(storage: &Storage) -> LinkPaths<'_> {
 /// The links that a path goes through. Like upstream, this compares the literal text with `LINK/`, so that an empty link
 /// path counts for every absolute path; each link is reported by itself.
 fn links_above<'a>(node: &'a str, links: &LinkPaths<'_>) -> Vec<&'a str> {
-    let parents = node.match_indices('/').filter_map(|(slash, _)| node.get(..slash));
-    let found = parents.filter_map(|parent| links.get(parent).map(|count| std::iter::repeat_n(parent, *count)));
+    let parents = node
+        .match_indices('/')
+        .take_while(|(slash, _)| *slash <= links.longest)
+        .filter_map(|(slash, _)| node.get(..slash));
+    let found = parents.filter_map(|parent| {
+        links
+            .counts
+            .get(parent)
+            .map(|count| std::iter::repeat_n(parent, *count))
+    });
     found.flatten().collect()
 }
 
@@ -40,7 +55,7 @@ fn refuse_links_above(node: &str, links: &LinkPaths<'_>, at: &Pointer, report: &
 /// Directories and files must not lie below a link of the config.
 pub(super) fn check_ancestors(storage: &Storage, at: &Pointer, report: &mut Report) {
     let links = link_paths(storage);
-    if links.is_empty() {
+    if links.counts.is_empty() {
         return;
     }
     let section = at.key("directories");
@@ -56,8 +71,11 @@ pub(super) fn check_ancestors(storage: &Storage, at: &Pointer, report: &mut Repo
 /// What a link must keep beside the other nodes.
 pub(super) fn check_links(storage: &Storage, at: &Pointer, version: Version, report: &mut Report) {
     let links = link_paths(storage);
-    let directories: HashSet<&str> =
-        storage.directories.iter().map(|directory| directory.path.as_str()).collect();
+    let directories: HashSet<&str> = storage
+        .directories
+        .iter()
+        .map(|directory| directory.path.as_str())
+        .collect();
     let section = at.key("links");
     for (index, link) in storage.links.iter().enumerate() {
         let at = section.index(index);
@@ -77,7 +95,11 @@ pub(super) fn check_links(storage: &Storage, at: &Pointer, version: Version, rep
             path::join(&link.path, target)
         };
         if directories.contains(target.as_str()) {
-            error(report, at.clone(), format!("a hard link cannot point to {target:?}, which is a directory"));
+            error(
+                report,
+                at.clone(),
+                format!("a hard link cannot point to {target:?}, which is a directory"),
+            );
         }
         for (owner, key) in [(&link.user, "user"), (&link.group, "group")] {
             let at = at.key(key);
@@ -134,6 +156,34 @@ fn check_owners(group: &NodeOwner, user: &NodeOwner, at: &Pointer, report: &mut 
     for (owner, key) in [(group, "group"), (user, "user")] {
         if owner.id.is_some() && given(owner.name.as_ref()).is_some() {
             error(report, at.key(key), "give an id or a name, not both");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The lookup finds what comparing every pair would find.
+        #[test]
+        fn links_above_are_the_prefixes(
+            node in "[/ab]{0,6}",
+            links in proptest::collection::vec("[/ab]{0,4}", 0..5),
+        ) {
+            let storage = Storage {
+                links: links.iter().map(|path| Link { path: path.clone(), ..Link::default() }).collect(),
+                ..Storage::default()
+            };
+            let mut expected: Vec<&str> =
+                links.iter().filter(|link| node.starts_with(&format!("{link}/"))).map(String::as_str).collect();
+            let paths = link_paths(&storage);
+            let mut found = links_above(&node, &paths);
+            expected.sort_unstable();
+            found.sort_unstable();
+            prop_assert_eq!(found, expected);
         }
     }
 }

@@ -10,11 +10,19 @@ use crate::report::{Pointer, Report};
 
 pub(super) fn check(resource: &Resource, at: &Pointer, version: Version, report: &mut Report) {
     if !matches!(resource.compression.as_deref(), None | Some("" | "gzip")) {
-        error(report, at.key("compression"), "compression must be \"gzip\", empty or absent");
+        error(
+            report,
+            at.key("compression"),
+            "compression must be \"gzip\", empty or absent",
+        );
     }
     if resource.verification.hash.is_some() && resource.source.is_none() {
         let at = at.key("verification").key("hash");
-        error(report, at, "a hash needs a source to verify; add one or remove the hash");
+        error(
+            report,
+            at,
+            "a hash needs a source to verify; add one or remove the hash",
+        );
     }
     check_source(resource, at, version, report);
     check_scheme_for_headers(resource, at, report);
@@ -23,10 +31,19 @@ pub(super) fn check(resource: &Resource, at: &Pointer, version: Version, report:
     for (index, header) in resource.http_headers.iter().enumerate() {
         let at = headers.index(index);
         if header.name.is_empty() {
-            error(report, at.key("name"), "the name of an HTTP header must not be empty");
+            error(
+                report,
+                at.key("name"),
+                "the name of an HTTP header must not be empty",
+            );
         }
-        if header.value.as_ref().is_some_and(|value| value.reveal().is_empty()) {
-            let message = "the value of an HTTP header must not be empty; leave it out to remove a header in a merge";
+        if header
+            .value
+            .as_ref()
+            .is_some_and(|value| value.reveal().is_empty())
+        {
+            let message =
+                "the value of an HTTP header must not be empty; leave it out to remove a header in a merge";
             error(report, at.key("value"), message);
         }
     }
@@ -54,7 +71,11 @@ fn check_scheme_for_headers(resource: &Resource, at: &Pointer, report: &mut Repo
     match Url::parse(text) {
         Err(problem) => require(report, at, Err(SourceError::Url(problem))),
         Ok(url) if matches!(url.scheme(), "http" | "https") => {}
-        Ok(_) => error(report, at, "HTTP headers can only be used with an http or https source"),
+        Ok(_) => error(
+            report,
+            at,
+            "HTTP headers can only be used with an http or https source",
+        ),
     }
 }
 
@@ -70,5 +91,9 @@ pub(super) fn check_verification(resource: &Resource, at: &Pointer, version: Ver
             Ok(())
         }
     };
-    require(report, at.key("verification").key("hash"), Hash::parse(text).and_then(known));
+    require(
+        report,
+        at.key("verification").key("hash"),
+        Hash::parse(text).and_then(known),
+    );
 }

@@ -24,8 +24,17 @@ pub(super) fn check_path_conflicts(config: &Config, report: &mut Report) {
         }
     }
     let storage = &config.storage;
-    let files = storage.files.iter().map(|file| file.path.as_str()).enumerate().map(|node| ("files", node));
-    let directories = storage.directories.iter().map(|directory| directory.path.as_str()).enumerate();
+    let files = storage
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .enumerate()
+        .map(|node| ("files", node));
+    let directories = storage
+        .directories
+        .iter()
+        .map(|directory| directory.path.as_str())
+        .enumerate();
     let links = storage.links.iter().map(|link| link.path.as_str()).enumerate();
     let nodes = files
         .chain(directories.map(|node| ("directories", node)))
@@ -33,7 +42,11 @@ pub(super) fn check_path_conflicts(config: &Config, report: &mut Report) {
     for (list, (index, path)) in nodes {
         if taken.contains(path) {
             let at = Pointer::root().key("storage").key(list).index(index).key("path");
-            error(report, at, "systemd.units writes to the same path; give the unit in one place only");
+            error(
+                report,
+                at,
+                "systemd.units writes to the same path; give the unit in one place only",
+            );
         }
     }
 }
@@ -52,17 +65,27 @@ fn contents(text: Option<&Hidden>) -> Option<&str> {
 
 /// An enabled instance whose template is in the config too: the template must say what to install.
 fn check_templates(systemd: &Systemd, list: &Pointer, report: &mut Report) {
-    let units: HashMap<&str, &Unit> = systemd.units.iter().map(|unit| (unit.name.as_str(), unit)).collect();
+    let units: HashMap<&str, &Unit> = systemd
+        .units
+        .iter()
+        .map(|unit| (unit.name.as_str(), unit))
+        .collect();
     for (index, unit) in systemd.units.iter().enumerate() {
         if unit.enabled != Some(true) {
             continue;
         }
-        let Some(template) = template_of(&unit.name) else { continue };
-        let Some(text) = units.get(template.as_str()).and_then(|unit| contents(unit.contents.as_ref())) else {
+        let Some(template) = template_of(&unit.name) else {
+            continue;
+        };
+        let Some(text) = units
+            .get(template.as_str())
+            .and_then(|unit| contents(unit.contents.as_ref()))
+        else {
             continue;
         };
         if unit::lex(text).is_ok_and(|options| !unit::has_install(&options)) {
-            let message = format!("the template {template:?} has no [Install] option, so enabling this has no effect");
+            let message =
+                format!("the template {template:?} has no [Install] option, so enabling this has no effect");
             warning(report, list.index(index).key("contents"), message);
         }
     }
@@ -70,7 +93,9 @@ fn check_templates(systemd: &Systemd, list: &Pointer, report: &mut Report) {
 
 /// `a@.service` for `a@b.service`. Neither part may be empty or hold a line feed; the first one is as short as possible.
 fn template_of(name: &str) -> Option<String> {
-    let stem = name.strip_suffix(".service").filter(|stem| !stem.contains('\n'))?;
+    let stem = name
+        .strip_suffix(".service")
+        .filter(|stem| !stem.contains('\n'))?;
     let (at, _) = stem.match_indices('@').find(|(at, _)| *at > 0)?;
     let (prefix, instance) = stem.split_at_checked(at)?;
     (instance.len() > 1).then(|| format!("{prefix}@.service"))
@@ -78,8 +103,18 @@ fn template_of(name: &str) -> Option<String> {
 
 fn check_unit(unit: &Unit, at: &Pointer, report: &mut Report) {
     const EXTENSIONS: [&str; 12] = [
-        ".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer",
-        ".snapshot", ".slice", ".scope",
+        ".service",
+        ".socket",
+        ".device",
+        ".mount",
+        ".automount",
+        ".swap",
+        ".target",
+        ".path",
+        ".timer",
+        ".snapshot",
+        ".slice",
+        ".scope",
     ];
     if !EXTENSIONS.contains(&extension(&unit.name)) {
         let message = "the name of a unit must end in .service, .socket, .device, .mount, .automount, .swap, \

@@ -5,6 +5,7 @@
 //! Nothing half-made is ever visible under its final name: files, directories and links are made beside their place,
 //! under a name that starts with `.ignition-`, and moved there when owner and mode are right.
 
+mod append;
 mod error;
 mod remove;
 mod resolver;
@@ -27,6 +28,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fst
 use nix::unistd::{Gid, Uid, fchown, fchownat, fsync, linkat, syncfs};
 use sha2::Digest as _;
 
+pub use append::AppendFile;
 pub use error::SysrootError;
 pub use resolver::Resolver;
 pub use stage::StagedFile;
@@ -378,6 +380,11 @@ fn chmod_node(
         Err(Errno::ENOENT | Errno::ENOTDIR) => {}
         done => return done,
     }
+    chmod_again(stat, parent, name, mode)
+}
+
+/// Changes the mode of a file or directory by opening it a second time.
+fn chmod_again(stat: &FileStat, parent: &OwnedFd, name: &OsStr, mode: Mode) -> nix::Result<()> {
     if !matches!(file_type(stat), FileType::File | FileType::Directory) {
         return Err(Errno::EOPNOTSUPP);
     }

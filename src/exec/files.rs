@@ -1,0 +1,114 @@
+//! Writing a file: composed beside its place, then moved there.
+
+use std::io::{self, Read, Write};
+
+use sha2::Digest as _;
+
+use super::progress::Record;
+use super::{ExecError, Machine, id};
+use crate::plan::{Access, Base, Content};
+use crate::view::{Digest, RootPath};
+
+/// Bytes moved at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// Writes a file. It appears under its name whole, with owner and mode, or not at all.
+pub(super) fn write(
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    path: &RootPath,
+    base: Base,
+    contents: &[Content],
+    access: &Access,
+) -> Result<(), ExecError> {
+    let (uid, gid) = (id(&access.user)?, id(&access.group)?);
+    let mut staged = machine.root.stage_file(path)?;
+    // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest.
+    let recorded =
+        base == Base::Existing || contents.iter().any(|part| matches!(part, Content::Remote { .. }));
+    let mut sink = Sink {
+        file: &mut staged,
+        hasher: recorded.then(sha2::Sha512::new),
+    };
+    if base == Base::Existing && machine.root.node(path)?.is_some() {
+        let mut present = machine.root.open_file(path)?;
+        copy(&mut present, &mut sink).map_err(|source| ExecError::Write {
+            path: path.to_string(),
+            source,
+        })?;
+    }
+    for content in contents {
+        match content {
+            Content::Known { bytes, .. } => {
+                sink.write_all(bytes.reveal())
+                    .map_err(|source| ExecError::Write {
+                        path: path.to_string(),
+                        source,
+                    })?;
+            }
+            Content::Remote {
+                url,
+                hash: _,
+                resource,
+            } => {
+                let mut reader =
+                    machine
+                        .fetcher
+                        .open(resource.reveal())
+                        .map_err(|source| ExecError::Fetch {
+                            url: url.clone(),
+                            source,
+                        })?;
+                copy(&mut reader, &mut sink).map_err(|source| ExecError::Copy {
+                    url: url.clone(),
+                    path: path.to_string(),
+                    source,
+                })?;
+            }
+        }
+    }
+    let digest = sink.hasher.map(|hasher| Digest(hasher.finalize().into()));
+    if let Some(digest) = digest {
+        record.placing(path, digest, base == Base::Existing)?;
+    }
+    // What was appended must not be appended again: its record and it become durable together.
+    if base == Base::Existing {
+        staged.commit_durably(uid, gid, access.mode)?;
+    } else {
+        staged.commit(uid, gid, access.mode)?;
+    }
+    Ok(())
+}
+
+/// Writes and hashes at once.
+struct Sink<W> {
+    file: W,
+    hasher: Option<sha2::Sha512>,
+}
+
+impl<W: Write> Write for Sink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        if let (Some(hasher), Some(written)) = (&mut self.hasher, bytes.get(..count)) {
+            hasher.update(written);
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(buffer.get(..count).unwrap_or_default())?;
+    }
+}

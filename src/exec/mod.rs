@@ -1,0 +1,214 @@
+//! The only code that changes the machine: one match over the actions of a plan.
+
+mod accounts;
+mod files;
+pub mod progress;
+
+use std::ffi::OsString;
+
+use crate::fetch::{FetchError, Fetcher};
+use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
+use crate::report::Pointer;
+use crate::sys::accounts::{self as accounts_file, AccountsError};
+use crate::sys::host::HostFiles;
+use crate::sys::runner::{Invocation, RunError, Runner};
+use crate::sys::sysroot::{Sysroot, SysrootError};
+use crate::sys::tool::Tool;
+use crate::view::{Account, Owner};
+use progress::Record;
+
+/// What an execution acts on.
+pub struct Machine<'a> {
+    /// The new root
+    pub root: &'a Sysroot,
+    /// Starts programs
+    pub runner: &'a dyn Runner,
+    /// The program's own files outside the root
+    pub host: &'a dyn HostFiles,
+    /// Gets remote contents
+    pub fetcher: &'a dyn Fetcher,
+    /// Whether a stop was asked for (SIGTERM)
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+impl std::fmt::Debug for Machine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("root", &self.root.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A step that could not be done. The steps before it are.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct StepError {
+    /// The place in the config that asks for the step
+    pub cause: Pointer,
+    /// What happened
+    #[source]
+    pub problem: ExecError,
+}
+
+/// Why a step could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// A file operation in the root
+    #[error(transparent)]
+    Root(#[from] SysrootError),
+    /// A program
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// An account file
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// A remote resource
+    #[error("cannot fetch {url}")]
+    Fetch {
+        /// Fit to be shown
+        url: String,
+        /// What happened
+        #[source]
+        source: FetchError,
+    },
+    /// Reading a remote resource, its decompression or its hash; or writing it down
+    #[error("cannot copy the contents of {url} to {path}")]
+    Copy {
+        /// Fit to be shown
+        url: String,
+        /// Inside the root
+        path: String,
+        /// What happened
+        #[source]
+        source: std::io::Error,
+    },
+    /// Writing contents that the config carries
+    #[error("cannot write {path}")]
+    Write {
+        /// Where
+        path: String,
+        /// What happened
+        #[source]
+        source: std::io::Error,
+    },
+    /// A step names an account that has no id although the accounts phase is over
+    #[error("account {0:?} has no id yet; please report this")]
+    NoId(String),
+    /// SIGTERM
+    #[error("stopped on request before this step; run again to continue where it left off")]
+    Stopped,
+}
+
+/// Executes a plan, step after step, and records each in `record` first where a re-run must know of it.
+///
+/// Nothing is durable before the stage says so: see [`Sysroot::sync_touched`].
+pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<(), StepError> {
+    if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
+        record.begin(plan).map_err(|error| StepError {
+            cause: first.cause.clone(),
+            problem: error.into(),
+        })?;
+    }
+    for step in plan.steps.iter().filter(|step| acts(step)) {
+        let done = if (machine.stop)() {
+            Err(ExecError::Stopped)
+        } else {
+            run_step(step, machine, record)
+        };
+        done.map_err(|problem| StepError {
+            cause: step.cause.clone(),
+            problem,
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a step is executed at all.
+fn acts(step: &Step) -> bool {
+    match step.change {
+        Change::Keep { .. } | Change::Unknown { .. } => false,
+        Change::Create | Change::Modify { .. } | Change::Replace { .. } | Change::Delete { .. } => true,
+    }
+}
+
+fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<(), ExecError> {
+    let root = machine.root;
+    match &step.action {
+        // Stands in dry runs for what is not known; a real run has fetched it before it plans.
+        Action::FetchConfig { .. } => Ok(()),
+        Action::WriteHostFile {
+            file,
+            path,
+            bytes,
+            mode,
+        } => {
+            let written = match file {
+                HostFile::NeedNet => machine.host.create_empty(path),
+                HostFile::Cache | HostFile::Origins => machine.host.write_atomic(path, bytes.reveal(), *mode),
+            };
+            written.map_err(|source| ExecError::Write {
+                path: path.display().to_string(),
+                source,
+            })
+        }
+        Action::CreateGroup(group) => start(machine, Tool::Groupadd, accounts::groupadd(group)),
+        Action::ModifyGroup(group) => start(machine, Tool::Groupmod, accounts::groupmod(group)),
+        Action::DeleteGroup { name } => start(machine, Tool::Groupdel, vec![name.into()]),
+        Action::AdoptGroup { name } => Ok(accounts_file::adopt(root, Account::Group(name)).map(drop)?),
+        Action::AdoptUser { name } => Ok(accounts_file::adopt(root, Account::User(name)).map(drop)?),
+        Action::CreateUser(user) => {
+            start(machine, Tool::Useradd, accounts::useradd(user))?;
+            Ok(record.user_done(&user.name)?)
+        }
+        Action::ModifyUser(user) => start(machine, Tool::Usermod, accounts::usermod(user)),
+        Action::DeleteUser { name, remove_home } => {
+            start(machine, Tool::Userdel, accounts::userdel(name, *remove_home))
+        }
+        Action::SetPassword { account, hash } => {
+            let account = match account {
+                PasswordOf::User(name) => Account::User(name),
+                PasswordOf::Group(name) => Account::Group(name),
+            };
+            Ok(accounts_file::set_password(root, account, hash).map(drop)?)
+        }
+        Action::Remove { path } => Ok(root.remove_tree(path)?),
+        Action::MakeDirectory { path, access } => {
+            Ok(root.make_directory(path, id(&access.user)?, id(&access.group)?, access.mode)?)
+        }
+        Action::WriteFile {
+            path,
+            base,
+            contents,
+            access,
+        } => files::write(machine, record, path, *base, contents, access),
+        Action::SetAccess { path, access } => {
+            Ok(root.set_access(path, id(&access.user)?, id(&access.group)?, access.mode)?)
+        }
+        Action::MakeSymlink {
+            path,
+            target,
+            user,
+            group,
+        } => Ok(root.symlink(path, target, id(user)?, id(group)?)?),
+        Action::MakeHardLink { path, target } => Ok(root.hard_link(path, target)?),
+        Action::DisableUnit { entry } => {
+            start(machine, Tool::Systemctl, vec!["disable".into(), entry.into()])
+        }
+    }
+}
+
+/// The id of an owner; names have become ids by the phase that uses them.
+fn id(owner: &Owner) -> Result<u32, ExecError> {
+    match owner {
+        Owner::Id(id) => Ok(*id),
+        Owner::Account(name) => Err(ExecError::NoId(name.clone())),
+    }
+}
+
+/// Starts a tool on the root.
+fn start(machine: &Machine<'_>, tool: Tool, args: Vec<OsString>) -> Result<(), ExecError> {
+    let mut all: Vec<OsString> = vec!["--root".into(), machine.root.path().into()];
+    all.extend(args);
+    machine.runner.run(&Invocation::new(tool, all))?;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! What a step is about and how it leaves that, in words.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::super::{Access, Action, Base, Content, GroupChange, HostFile, PasswordOf, UserChange};
+use super::escape::{name, size, words};
+use crate::view::{Owner, RootPath};
+
+/// The columns of a step that come from its action.
+pub(super) struct Description {
+    /// What it is about: a path or an account
+    pub(super) what: String,
+    /// Mode and owner; may be empty
+    pub(super) access: String,
+    /// What it holds; may be empty
+    pub(super) content: String,
+}
+
+/// What an action is about: `/etc/hostname`, `user core`, `password of user core`. Fit for a terminal.
+pub fn subject(action: &Action) -> String {
+    describe(action).what
+}
+
+pub(super) fn describe(action: &Action) -> Description {
+    match action {
+        Action::FetchConfig { url, hash } => Description::new(
+            name(url.as_bytes()),
+            hash.as_deref().map_or_else(|| String::from("no hash"), short),
+        ),
+        Action::WriteHostFile {
+            file,
+            path,
+            bytes,
+            mode,
+        } => Description {
+            what: name(path.as_os_str().as_bytes()),
+            access: octal(*mode),
+            content: format!("{}, {}", host_file(*file), size(length(bytes.reveal()))),
+        },
+        Action::CreateGroup(change) | Action::ModifyGroup(change) => {
+            Description::new(group(&change.name), group_parts(change))
+        }
+        Action::DeleteGroup { name } => Description::new(group(name), String::new()),
+        Action::AdoptGroup { name } => Description::new(group(name), String::from(ADOPT)),
+        Action::AdoptUser { name } => Description::new(user(name), String::from(ADOPT)),
+        Action::CreateUser(change) => Description::new(user(&change.name), user_parts(change, true)),
+        Action::ModifyUser(change) => Description::new(user(&change.name), user_parts(change, false)),
+        Action::DeleteUser { name, remove_home } => Description::new(
+            user(name),
+            String::from(if *remove_home {
+                "with its home"
+            } else {
+                "its home stays"
+            }),
+        ),
+        Action::SetPassword { account, hash: _ } => Description::new(
+            match account {
+                PasswordOf::User(name) => format!("password of {}", user(name)),
+                PasswordOf::Group(name) => format!("password of {}", group(name)),
+            },
+            String::new(),
+        ),
+        Action::Remove { path } => Description::new(root_path(path), String::new()),
+        Action::MakeDirectory { path, access } | Action::SetAccess { path, access } => Description {
+            what: root_path(path),
+            access: access_text(access),
+            content: String::new(),
+        },
+        Action::WriteFile {
+            path,
+            base,
+            contents,
+            access,
+        } => Description {
+            what: root_path(path),
+            access: access_text(access),
+            content: contents_text(*base, contents),
+        },
+        Action::MakeSymlink {
+            path,
+            target,
+            user,
+            group,
+        } => Description {
+            what: root_path(path),
+            access: owners(user, group),
+            content: format!("-> {}", name(target.as_bytes())),
+        },
+        Action::MakeHardLink { path, target } => {
+            Description::new(root_path(path), format!("hard link to {}", root_path(target)))
+        }
+        Action::DisableUnit { entry } => {
+            Description::new(name(entry.as_bytes()), String::from("systemctl disable"))
+        }
+    }
+}
+
+/// The path that an action is about, if it is about one inside the root.
+pub(super) fn path_of(action: &Action) -> Option<&RootPath> {
+    match action {
+        Action::Remove { path }
+        | Action::MakeDirectory { path, .. }
+        | Action::WriteFile { path, .. }
+        | Action::SetAccess { path, .. }
+        | Action::MakeSymlink { path, .. }
+        | Action::MakeHardLink { path, .. } => Some(path),
+        Action::FetchConfig { .. }
+        | Action::WriteHostFile { .. }
+        | Action::CreateGroup(_)
+        | Action::ModifyGroup(_)
+        | Action::DeleteGroup { .. }
+        | Action::AdoptGroup { .. }
+        | Action::AdoptUser { .. }
+        | Action::CreateUser(_)
+        | Action::ModifyUser(_)
+        | Action::DeleteUser { .. }
+        | Action::SetPassword { .. }
+        | Action::DisableUnit { .. } => None,
+    }
+}
+
+const ADOPT: &str = "copied from the image's database";
+
+impl Description {
+    fn new(what: String, content: String) -> Self {
+        Self {
+            what,
+            access: String::new(),
+            content,
+        }
+    }
+}
+
+fn host_file(file: HostFile) -> &'static str {
+    match file {
+        HostFile::Cache => "rendered config",
+        HostFile::NeedNet => "asks for the network",
+        HostFile::Origins => "where the config's parts come from",
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn root_path(path: &RootPath) -> String {
+    name(path.as_os_str().as_bytes())
+}
+
+fn user(account: &str) -> String {
+    format!("user {}", name(account.as_bytes()))
+}
+
+fn group(account: &str) -> String {
+    format!("group {}", name(account.as_bytes()))
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+fn owners(user: &Owner, group: &Owner) -> String {
+    format!("{}:{}", words(&user.to_string()), words(&group.to_string()))
+}
+
+fn access_text(access: &Access) -> String {
+    format!("{} {}", octal(access.mode), owners(&access.user, &access.group))
+}
+
+/// Enough of a hash to tell it from others; the JSON form has all of it.
+fn short(hash: &str) -> String {
+    const SHOWN: usize = "sha512-".len() + 12;
+    let hash = words(hash);
+    if hash.chars().count() <= SHOWN {
+        return hash;
+    }
+    hash.chars().take(SHOWN).chain("...".chars()).collect()
+}
+
+fn contents_text(base: Base, contents: &[Content]) -> String {
+    let parts: Vec<_> = contents
+        .iter()
+        .map(|content| match content {
+            Content::Known { size: bytes, .. } => size(*bytes),
+            Content::Remote { url, hash, .. } => match hash {
+                Some(hash) => format!("{} {}", name(url.as_bytes()), short(hash)),
+                None => format!("{} (no hash)", name(url.as_bytes())),
+            },
+        })
+        .collect();
+    match (base, parts.is_empty()) {
+        (Base::Nothing, true) => String::from("empty"),
+        (Base::Nothing, false) => parts.join(" + "),
+        (Base::Existing, true) => String::from("as it is"),
+        (Base::Existing, false) => format!("append {}", parts.join(" + ")),
+    }
+}
+
+fn group_parts(change: &GroupChange) -> String {
+    let mut parts = Vec::new();
+    parts.extend(change.gid.map(|gid| format!("gid {gid}")));
+    parts.extend(change.system.then(|| String::from("system")));
+    parts.join(", ")
+}
+
+fn user_parts(change: &UserChange, new: bool) -> String {
+    let named = |label: &str, value: &Option<String>| {
+        value
+            .as_ref()
+            .map(|value| format!("{label} {}", name(value.as_bytes())))
+    };
+    let mut parts = Vec::new();
+    parts.extend(change.uid.map(|uid| format!("uid {uid}")));
+    parts.extend(named("group", &change.primary_group));
+    if !change.groups.is_empty() {
+        let groups: Vec<_> = change.groups.iter().map(|group| name(group.as_bytes())).collect();
+        parts.push(format!("groups {}", groups.join(" ")));
+    }
+    parts.extend(named("home", &change.home));
+    parts.extend(named("shell", &change.shell));
+    parts.extend(named("comment", &change.gecos));
+    if new {
+        parts.extend((!change.create_home).then(|| String::from("no home created")));
+        parts.extend(change.no_user_group.then(|| String::from("no group of its own")));
+        parts.extend(change.system.then(|| String::from("system")));
+        parts.extend(change.no_log_init.then(|| String::from("not in the login log")));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,132 @@
+//! Plans for programs: `docs/plan-format.md`, `docs/plan.schema.json`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::super::{Lost, Plan, Step};
+use super::escape::is_hidden;
+use super::{Origin, Summary, destroyed, subject};
+use crate::report::Pointer;
+use crate::stages::{Phase, Stage};
+
+/// The `format` of every document.
+pub const FORMAT: &str = "ignition-rs plan";
+
+/// The `version` of every document. It grows when something that a reader may rely on goes or changes its meaning; what
+/// is only added leaves it.
+pub const VERSION: u32 = 1;
+
+/// Some plans as one JSON document. Serialise it, or write [`Document::to_text`]: it borrows the plans and copies nothing big.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    summary: Numbers,
+    destroys: Vec<Loss<'a>>,
+    stages: Vec<StageSteps<'a>>,
+}
+
+impl Document<'_> {
+    /// The document as indented text that ends with a line feed. Characters that a terminal would obey or hide are
+    /// escaped.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        let json = serde_json::to_string_pretty(self)?;
+        let mut text = String::with_capacity(json.len() + 1);
+        for character in json.chars() {
+            // Outside of strings only the line feed is hidden, and inside of them it is escaped already.
+            if character != '\n' && is_hidden(character) {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            } else {
+                text.push(character);
+            }
+        }
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Numbers {
+    #[serde(flatten)]
+    summary: Summary,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Loss<'a> {
+    stage: Stage,
+    phase: Phase,
+    what: String,
+    lost: &'a Lost,
+    cause: &'a Pointer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StageSteps<'a> {
+    stage: Stage,
+    steps: Vec<FlatStep<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FlatStep<'a> {
+    stage: Stage,
+    phase: Phase,
+    #[serde(flatten)]
+    step: &'a Step,
+    destroys: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+}
+
+/// Some plans as one JSON document, with the exit code that they mean. Plans of one stage must stand together.
+pub fn json<'a>(plans: &'a [Plan], origin: Origin<'_>) -> Document<'a> {
+    let summary = Summary::of(plans);
+    Document {
+        format: FORMAT,
+        version: VERSION,
+        summary: Numbers {
+            summary,
+            exit_code: summary.exit_code(),
+        },
+        destroys: destroyed(plans)
+            .map(|(plan, step, lost)| Loss {
+                stage: plan.stage,
+                phase: plan.phase,
+                what: subject(&step.action),
+                lost,
+                cause: &step.cause,
+                origin: origin(&step.cause),
+            })
+            .collect(),
+        stages: plans
+            .chunk_by(|one, next| one.stage == next.stage)
+            .filter_map(|plans| {
+                Some(StageSteps {
+                    stage: plans.first()?.stage,
+                    steps: plans.iter().flat_map(|plan| flat_steps(plan, origin)).collect(),
+                })
+            })
+            .collect(),
+    }
+}
+
+fn flat_steps<'a>(plan: &'a Plan, origin: Origin<'_>) -> impl Iterator<Item = FlatStep<'a>> {
+    plan.steps.iter().map(move |step| FlatStep {
+        stage: plan.stage,
+        phase: plan.phase,
+        step,
+        destroys: step.change.destroys(),
+        origin: origin(&step.cause),
+    })
+}

@@ -1,0 +1,438 @@
+//! Directories, files and links (spec/mount_files.md 6).
+
+use std::collections::HashMap;
+
+use super::contents::{self, Contents};
+use super::planner::{Planner, describe};
+use super::{Input, refuse};
+use crate::config::types::{Directory, File, Link, NodeOwner};
+use crate::plan::{Access, Action, Base, Change, Plan};
+use crate::report::Pointer;
+use crate::stages::{Phase, PlanError, Problem, Stage};
+use crate::view::{Node, NodeKind, Owner, RootPath, View, resolve};
+
+/// What a config entry asks for.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Directory(&'a Directory),
+    File(&'a File),
+    Link(&'a Link),
+}
+
+struct Entry<'a> {
+    wanted: Wanted<'a>,
+    /// With its parents resolved; the last component is never followed
+    path: RootPath,
+    pointer: Pointer,
+}
+
+/// Plans phase *nodes*.
+///
+/// All paths are resolved before anything is created. Directories, files and soft links are made parents first, hard
+/// links last.
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let storage = &input.config.storage;
+    let at = |list: &'static str, index: usize| Pointer::root().key("storage").key(list).index(index);
+    let mut entries = Vec::new();
+    for (index, directory) in storage.directories.iter().enumerate() {
+        entries.push((
+            Wanted::Directory(directory),
+            directory.path.as_str(),
+            at("directories", index),
+        ));
+    }
+    for (index, file) in storage.files.iter().enumerate() {
+        entries.push((Wanted::File(file), file.path.as_str(), at("files", index)));
+    }
+    for (index, link) in storage.links.iter().enumerate() {
+        entries.push((Wanted::Link(link), link.path.as_str(), at("links", index)));
+    }
+    let mut entries = entries
+        .into_iter()
+        .map(|(wanted, path, pointer)| {
+            let path = resolve(view, &RootPath::from(path))
+                .map_err(|error| Problem::from(error).at(pointer.key("path")))?;
+            Ok(Entry {
+                wanted,
+                path,
+                pointer,
+            })
+        })
+        .collect::<Result<Vec<_>, PlanError>>()?;
+    refuse_same_place(&entries)?;
+    let is_hard = |entry: &Entry<'_>| matches!(entry.wanted, Wanted::Link(link) if link.hard == Some(true));
+    entries.sort_by_key(|entry| {
+        if is_hard(entry) {
+            usize::MAX
+        } else {
+            entry.path.depth()
+        }
+    });
+
+    let mut planner = Planner::new(view, input.progress);
+    for Entry {
+        wanted,
+        path,
+        pointer,
+    } in entries
+    {
+        match wanted {
+            Wanted::Directory(directory) => plan_directory(&mut planner, directory, &path, &pointer)?,
+            Wanted::File(file) => plan_file(&mut planner, file, &path, &pointer)?,
+            Wanted::Link(link) if link.hard == Some(true) => {
+                plan_hard_link(&mut planner, link, &path, &pointer)?;
+            }
+            Wanted::Link(link) => plan_symlink(&mut planner, link, &path, &pointer)?,
+        }
+    }
+    Ok(planner.finish(Stage::Files, Phase::Nodes))
+}
+
+/// Two entries that come out at the same place contradict each other.
+fn refuse_same_place(entries: &[Entry<'_>]) -> Result<(), PlanError> {
+    let mut seen: HashMap<&RootPath, &Pointer> = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        if let Some(first) = seen.insert(&entry.path, &entry.pointer) {
+            return Err(refuse(
+                entry.pointer.key("path"),
+                format!(
+                    "{} is the same place as {first}.path, by way of links in the root",
+                    entry.path
+                ),
+                "remove one of the two entries",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn plan_directory(
+    planner: &mut Planner<'_>,
+    wanted: &Directory,
+    path: &RootPath,
+    pointer: &Pointer,
+) -> Result<(), PlanError> {
+    let overwrite = wanted.overwrite == Some(true);
+    let mode = mode(wanted.mode, &pointer.key("mode"))?;
+    let present = match planner.node(path, pointer)? {
+        Some(node) if node.is_directory() => {
+            if overwrite && !planner.is_empty(path, pointer)? {
+                planner.remove(path, &node, pointer)?;
+                None
+            } else {
+                Some(node)
+            }
+        }
+        Some(node) if overwrite => {
+            planner.remove(path, &node, pointer)?;
+            None
+        }
+        Some(node) => {
+            return Err(refuse(
+                pointer.key("path"),
+                format!("{} is there already, at {path}", describe(&node)),
+                "set \"overwrite\": true to replace it with a directory, or choose another path",
+            ));
+        }
+        None => None,
+    };
+    let access = access(
+        planner,
+        &wanted.user,
+        &wanted.group,
+        mode,
+        0o755,
+        present.as_ref(),
+        pointer,
+    )?;
+    if let Some(node) = present {
+        planner.set_access(path, &node, access, pointer)
+    } else {
+        planner.make_parents(path, pointer)?;
+        planner.push(
+            Action::MakeDirectory {
+                path: path.clone(),
+                access,
+            },
+            Change::Create,
+            pointer,
+        )
+    }
+}
+
+fn plan_file(
+    planner: &mut Planner<'_>,
+    wanted: &File,
+    path: &RootPath,
+    pointer: &Pointer,
+) -> Result<(), PlanError> {
+    let overwrite = wanted.overwrite == Some(true);
+    let mode = mode(wanted.mode, &pointer.key("mode"))?;
+    let present = match planner.node(path, pointer)? {
+        Some(node) if node.is_file() => Some(node),
+        Some(node) if overwrite => {
+            planner.remove(path, &node, pointer)?;
+            None
+        }
+        Some(node) => {
+            return Err(refuse(
+                pointer.key("path"),
+                format!("{} is there already, at {path}", describe(&node)),
+                "set \"overwrite\": true to replace it with a file, or choose another path",
+            ));
+        }
+        None => None,
+    };
+
+    let mut parts = contents::of(&wanted.contents, &pointer.key("contents"))?
+        .into_iter()
+        .collect::<Vec<_>>();
+    for (index, fragment) in wanted.append.iter().enumerate() {
+        parts.extend(contents::of(fragment, &pointer.key("append").index(index))?);
+    }
+    let parts = Contents(parts);
+
+    let Some(node) = present else {
+        let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, None, pointer)?;
+        planner.make_parents(path, pointer)?;
+        let action = Action::WriteFile {
+            path: path.clone(),
+            base: Base::Nothing,
+            contents: parts.0,
+            access,
+        };
+        return planner.push(action, Change::Create, pointer);
+    };
+
+    let ours = planner.progress().intends(path);
+    if wanted.contents.source.is_none() && !overwrite {
+        let access = access(
+            planner,
+            &wanted.user,
+            &wanted.group,
+            mode,
+            0o644,
+            Some(&node),
+            pointer,
+        )?;
+        if parts.0.is_empty() {
+            return planner.set_access(path, &node, access, pointer);
+        }
+        if planner.was_written(path, pointer)? {
+            planner.keep_file(
+                path,
+                &access,
+                "appended to by the run that this one continues",
+                pointer,
+            )?;
+            return planner.set_access_if_needed(path, &node, access, pointer);
+        }
+        let size = parts
+            .size()
+            .map_or_else(String::new, |size| format!(", {size} bytes"));
+        let what = format!("appended to{size}");
+        let action = Action::WriteFile {
+            path: path.clone(),
+            base: Base::Existing,
+            contents: parts.0,
+            access,
+        };
+        return planner.push(action, Change::Modify { what }, pointer);
+    }
+    if !overwrite && !ours {
+        return Err(refuse(
+            pointer.key("path"),
+            format!("{} is there already, at {path}", describe(&node)),
+            "set \"overwrite\": true to replace it, or leave out \"contents\" to keep its bytes",
+        ));
+    }
+    // From here on the file is replaced as a whole, so nothing of the present one's owner or mode counts.
+    let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, None, pointer)?;
+    planner.write_file(path, Some(&node), parts, access, pointer)
+}
+
+fn plan_symlink(
+    planner: &mut Planner<'_>,
+    wanted: &Link,
+    path: &RootPath,
+    pointer: &Pointer,
+) -> Result<(), PlanError> {
+    let overwrite = wanted.overwrite == Some(true);
+    let target = link_target(wanted, pointer)?;
+    let owner = access(planner, &wanted.user, &wanted.group, None, 0o777, None, pointer)?;
+    if let Some(node) = planner.node(path, pointer)? {
+        let same = matches!(&node.kind, NodeKind::Symlink { target: found } if same_target(found, target));
+        let owned = node.user == owner.user && node.group == owner.group;
+        let kept = Action::MakeSymlink {
+            path: path.clone(),
+            target: target.into(),
+            user: owner.user.clone(),
+            group: owner.group.clone(),
+        };
+        if same && (owned || !overwrite) {
+            let reason = "points there already".to_owned();
+            return planner.push(kept, Change::Keep { reason }, pointer);
+        }
+        if !overwrite && !planner.progress().intends(path) {
+            return Err(refuse(
+                pointer.key("path"),
+                format!("{} is there already, at {path}", describe(&node)),
+                "set \"overwrite\": true to replace it with this link, or choose another path",
+            ));
+        }
+        planner.remove(path, &node, pointer)?;
+    }
+    planner.make_parents(path, pointer)?;
+    let action = Action::MakeSymlink {
+        path: path.clone(),
+        target: target.into(),
+        user: owner.user,
+        group: owner.group,
+    };
+    planner.push(action, Change::Create, pointer)
+}
+
+fn plan_hard_link(
+    planner: &mut Planner<'_>,
+    wanted: &Link,
+    path: &RootPath,
+    pointer: &Pointer,
+) -> Result<(), PlanError> {
+    let overwrite = wanted.overwrite == Some(true);
+    let place = pointer.key("target");
+    let target = planner.resolve(&RootPath::from(link_target(wanted, pointer)?), &place)?;
+    let Some(inode) = planner.node(&target, &place)? else {
+        return Err(refuse(
+            place,
+            format!("{target} does not exist, so it cannot be given a second name"),
+            "define the target under storage.files, or correct the path (a hard link's target is taken from the root)",
+        ));
+    };
+    if inode.is_directory() {
+        return Err(refuse(
+            place,
+            format!("{target} is a directory, and directories cannot have hard links"),
+            "leave out \"hard\" to make a symbolic link",
+        ));
+    }
+    if let Some(node) = planner.node(path, pointer)? {
+        if node.inode == inode.inode {
+            let action = Action::MakeHardLink {
+                path: path.clone(),
+                target,
+            };
+            let reason = "is the same file already".to_owned();
+            return planner.push(action, Change::Keep { reason }, pointer);
+        }
+        if !overwrite && !planner.progress().intends(path) {
+            return Err(refuse(
+                pointer.key("path"),
+                format!("{} is there already, at {path}", describe(&node)),
+                "set \"overwrite\": true to replace it with this link, or choose another path",
+            ));
+        }
+        if target.starts_with(path) {
+            return Err(refuse(
+                place,
+                format!("{target} lies below {path}, which would be removed first"),
+                "choose another path or another target",
+            ));
+        }
+        planner.remove(path, &node, pointer)?;
+    }
+    planner.make_parents(path, pointer)?;
+    planner.push(
+        Action::MakeHardLink {
+            path: path.clone(),
+            target,
+        },
+        Change::Create,
+        pointer,
+    )
+}
+
+fn link_target<'a>(wanted: &'a Link, pointer: &Pointer) -> Result<&'a str, PlanError> {
+    match wanted.target.as_deref() {
+        Some(target) if !target.is_empty() => Ok(target),
+        _ => Err(refuse(
+            pointer.key("target"),
+            "the link has no target",
+            "give it one",
+        )),
+    }
+}
+
+/// Targets are the same if they are the same after lexical cleaning, without making relative ones absolute.
+fn same_target(found: &std::ffi::OsStr, wanted: &str) -> bool {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::str::from_utf8(found.as_bytes()).is_ok_and(|found| {
+        crate::config::grammar::path::clean(found) == crate::config::grammar::path::clean(wanted)
+    })
+}
+
+/// Checks a mode's range: configs that were merged from base fragments are not validated again.
+fn mode(mode: Option<i64>, pointer: &Pointer) -> Result<Option<u32>, PlanError> {
+    mode.map(|mode| {
+        u32::try_from(mode)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| {
+                refuse(
+                    pointer.clone(),
+                    format!("{mode} is not a file mode"),
+                    "give a decimal number from 0 to 4095, e.g. 420 for 0644",
+                )
+            })
+    })
+    .transpose()
+}
+
+/// Completes owner and mode: what the config says, else what is there, else root and the default.
+fn access(
+    planner: &Planner<'_>,
+    user: &NodeOwner,
+    group: &NodeOwner,
+    mode: Option<u32>,
+    default_mode: u32,
+    present: Option<&Node>,
+    pointer: &Pointer,
+) -> Result<Access, PlanError> {
+    let user_place = pointer.key("user");
+    let user = match named(user, &user_place)? {
+        Some(Named::Id(id)) => Owner::Id(id),
+        Some(Named::Name(name)) => planner.user(name, &user_place.key("name"))?.uid,
+        None => present.map_or(Owner::ROOT, |node| node.user.clone()),
+    };
+    let group_place = pointer.key("group");
+    let group = match named(group, &group_place)? {
+        Some(Named::Id(id)) => Owner::Id(id),
+        Some(Named::Name(name)) => planner.group(name, &group_place.key("name"))?.gid,
+        None => present.map_or(Owner::ROOT, |node| node.group.clone()),
+    };
+    let mode = mode
+        .or_else(|| present.map(|node| node.mode))
+        .unwrap_or(default_mode);
+    Ok(Access { user, group, mode })
+}
+
+enum Named<'a> {
+    Id(u32),
+    Name(&'a str),
+}
+
+fn named<'a>(owner: &'a NodeOwner, pointer: &Pointer) -> Result<Option<Named<'a>>, PlanError> {
+    match (owner.id, owner.name.as_deref()) {
+        (Some(id), _) => u32::try_from(id).map(|id| Some(Named::Id(id))).map_err(|_| {
+            refuse(
+                pointer.key("id"),
+                format!("{id} is not an id"),
+                "give a number from 0 to 4294967295",
+            )
+        }),
+        (None, Some(name)) if !name.is_empty() => Ok(Some(Named::Name(name))),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::config::types::Config;
+use crate::plan::check::check;
+use crate::plan::predict::predict;
+use crate::stages::Progress;
+use crate::stages::files::{RunFacts, StateFacts};
+use crate::view::fake::FakeView;
+use crate::view::{Digest, Overlay};
+
+fn config(storage: &str) -> Config {
+    serde_json::from_str(&format!("{{\"storage\": {storage}}}")).unwrap()
+}
+
+fn plan_with(config: &Config, view: &dyn View, progress: &Progress) -> Result<Plan, PlanError> {
+    let run = RunFacts {
+        boot_id: "boot".into(),
+        date: "date".into(),
+        user_config_provided: true,
+        live_image: false,
+        key_fragments: true,
+    };
+    let none = BTreeMap::new();
+    let state = StateFacts {
+        notated_directories: &[],
+        luks_key_files: &none,
+        luks_volume_key_files: &none,
+        provider_files: &[],
+    };
+    let plan = plan(
+        &Input {
+            config,
+            state,
+            run: &run,
+            progress,
+        },
+        view,
+    )?;
+    check(&plan, view).unwrap();
+    Ok(plan)
+}
+
+/// One line per step: change, action, path.
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| {
+            let json = serde_json::to_value(step).unwrap();
+            let change = json["change"].as_str().unwrap().to_owned();
+            let action = json["action"].as_str().unwrap().to_owned();
+            format!("{change} {action} {}", json["path"].as_str().unwrap())
+        })
+        .collect()
+}
+
+fn planned(storage: &str, view: &dyn View) -> Vec<String> {
+    let config = config(storage);
+    let plan = plan_with(&config, view, &Progress::default()).unwrap();
+    // Planning again over what is predicted keeps everything, except what has no identity (append).
+    let mut overlay = Overlay::new(view);
+    for step in &plan.steps {
+        predict(step, &mut overlay).unwrap();
+    }
+    if !storage.contains("append") {
+        match plan_with(&config, &overlay, &Progress::default()) {
+            Ok(again) => assert!(
+                again.steps.iter().all(|step| step.change.keeps()),
+                "{:?}",
+                lines(&again)
+            ),
+            Err(error) => assert!(crate::report::chain(&error).contains("overwrite"), "{error}"),
+        }
+    }
+    lines(&plan)
+}
+
+fn refused(storage: &str, view: &dyn View) -> String {
+    crate::report::chain(&plan_with(&config(storage), view, &Progress::default()).unwrap_err())
+}
+
+#[test]
+fn missing_nodes_are_created_parents_first_and_hard_links_last() {
+    let view = FakeView::new();
+    assert_eq!(
+        planned(
+            r#"{"files": [{"path": "/a/b/f", "contents": {"source": "data:,x"}}, {"path": "/e"}],
+                "directories": [{"path": "/a/b/d", "mode": 448}, {"path": "/z"}],
+                "links": [{"path": "/h", "hard": true, "target": "/a/b/f"}, {"path": "/s", "target": "x"}]}"#,
+            &view
+        ),
+        [
+            "create makeDirectory /z",
+            "create writeFile /e",
+            "create makeSymlink /s",
+            "create makeDirectory /a",
+            "create makeDirectory /a/b",
+            "create makeDirectory /a/b/d",
+            "create writeFile /a/b/f",
+            "create makeHardLink /h",
+        ]
+    );
+}
+
+#[test]
+fn existing_files() {
+    let view = FakeView::new()
+        .file("/f", b"old")
+        .file("/same", b"new")
+        .dir("/d")
+        .file("/d/x", b"")
+        .link("/l", "f");
+    let new = |path: &str, rest: &str| {
+        format!(r#"{{"files": [{{"path": "{path}", "contents": {{"source": "data:,new"}}{rest}}}]}}"#)
+    };
+    assert_eq!(
+        planned(&new("/f", r#", "overwrite": true"#), &view),
+        ["replace writeFile /f"]
+    );
+    assert_eq!(
+        planned(&new("/same", r#", "overwrite": true"#), &view),
+        ["keep writeFile /same"]
+    );
+    assert_eq!(
+        planned(&new("/same", r#", "overwrite": true, "mode": 384"#), &view),
+        ["keep writeFile /same", "modify setAccess /same"]
+    );
+    assert_eq!(
+        planned(&new("/d", r#", "overwrite": true"#), &view),
+        ["delete remove /d", "create writeFile /d"]
+    );
+    assert_eq!(
+        planned(&new("/l", r#", "overwrite": true"#), &view),
+        ["delete remove /l", "create writeFile /l"]
+    );
+    assert!(
+        refused(&new("/f", ""), &view).starts_with("storage.files[0].path: file of 3 bytes is there already")
+    );
+    assert!(refused(&new("/d", ""), &view).contains("directory is there already, at /d"));
+    assert!(refused(&new("/l", ""), &view).contains("link to f is there already"));
+}
+
+#[test]
+fn files_without_contents_keep_their_bytes() {
+    let view = FakeView::new().file("/f", b"old");
+    assert_eq!(
+        planned(r#"{"files": [{"path": "/f"}]}"#, &view),
+        ["keep setAccess /f"]
+    );
+    assert_eq!(
+        planned(r#"{"files": [{"path": "/f", "mode": 384}]}"#, &view),
+        ["modify setAccess /f"]
+    );
+    let append = r#"{"files": [{"path": "/f", "append": [{"source": "data:,x"}, {"source": "data:,y"}]}]}"#;
+    assert_eq!(planned(append, &view), ["modify writeFile /f"]);
+    let missing = r#"{"files": [{"path": "/g", "append": [{"source": "data:,x"}]}]}"#;
+    assert_eq!(planned(missing, &view), ["create writeFile /g"]);
+}
+
+#[test]
+fn an_unfinished_run_is_continued() {
+    let appended = FakeView::new().file("/f", b"oldx").file("/g", b"half");
+    let append = config(r#"{"files": [{"path": "/f", "append": [{"source": "data:,x"}]}]}"#);
+    let mut progress = Progress {
+        config: Some(Digest::of(b"config")),
+        ..Progress::default()
+    };
+    progress.files.insert("/f".into(), vec![Digest::of(b"oldx")]);
+    let plan = plan_with(&append, &appended, &progress).unwrap();
+    assert_eq!(
+        lines(&plan),
+        ["keep writeFile /f"],
+        "an append already made is not repeated"
+    );
+
+    let untouched = FakeView::new().file("/f", b"old");
+    let plan = plan_with(&append, &untouched, &progress).unwrap();
+    assert_eq!(lines(&plan), ["modify writeFile /f"], "recorded, and not done");
+
+    let whole = config(r#"{"files": [{"path": "/g", "contents": {"source": "data:,whole"}}]}"#);
+    progress.files.insert("/g".into(), Vec::new());
+    let plan = plan_with(&whole, &appended, &progress).unwrap();
+    assert_eq!(
+        lines(&plan),
+        ["replace writeFile /g"],
+        "what this run began is its own"
+    );
+    assert!(!plan.steps[0].change.destroys());
+}
+
+#[test]
+fn remote_files_with_a_sha512_are_kept_without_fetching() {
+    let view = FakeView::new().file("/f", b"bytes");
+    let hash = Digest::of(b"bytes");
+    let file = |hash: String| {
+        format!(
+            r#"{{"files": [{{"path": "/f", "overwrite": true,
+                "contents": {{"source": "http://h/x", "verification": {{"hash": "{hash}"}}}}}}]}}"#
+        )
+    };
+    assert_eq!(
+        planned(&file(format!("sha512-{hash}")), &view),
+        ["keep writeFile /f"]
+    );
+    let other = config(&file(format!("sha512-{}", Digest::of(b"other"))));
+    assert_eq!(
+        lines(&plan_with(&other, &view, &Progress::default()).unwrap()),
+        ["replace writeFile /f"]
+    );
+}
+
+#[test]
+fn directories() {
+    let view = FakeView::new()
+        .dir("/d")
+        .file("/d/x", b"1")
+        .dir("/empty")
+        .file("/f", b"x")
+        .link("/l", "/d");
+    let one = |path: &str, rest: &str| format!(r#"{{"directories": [{{"path": "{path}"{rest}}}]}}"#);
+    assert_eq!(planned(&one("/d", ""), &view), ["keep setAccess /d"]);
+    assert_eq!(
+        planned(&one("/d", r#", "mode": 448, "user": {"id": 5}"#), &view),
+        ["modify setAccess /d"]
+    );
+    assert_eq!(
+        planned(&one("/empty", r#", "overwrite": true"#), &view),
+        ["keep setAccess /empty"]
+    );
+    assert_eq!(
+        planned(&one("/d", r#", "overwrite": true"#), &view),
+        ["delete remove /d", "create makeDirectory /d"]
+    );
+    assert_eq!(
+        planned(&one("/f", r#", "overwrite": true"#), &view),
+        ["delete remove /f", "create makeDirectory /f"]
+    );
+    assert!(refused(&one("/f", ""), &view).contains("file of 1 bytes is there already"));
+    assert!(refused(&one("/l", ""), &view).contains("link to /d is there already"));
+    assert!(refused(&one("/f/below", ""), &view).contains("/f is not a directory"));
+    assert!(refused(&one("/", r#", "overwrite": true"#), &view).contains("root directory itself"));
+}
+
+#[test]
+fn links() {
+    let view = FakeView::new()
+        .file("/t", b"1")
+        .link("/same", "/x/./y")
+        .link("/other", "/z")
+        .file("/f", b"2")
+        .dir("/d");
+    let one = |path: &str, rest: &str| format!(r#"{{"links": [{{"path": "{path}"{rest}}}]}}"#);
+    assert_eq!(
+        planned(&one("/same", r#", "target": "/x/y""#), &view),
+        ["keep makeSymlink /same"]
+    );
+    assert!(refused(&one("/other", r#", "target": "/x""#), &view).contains("link to /z is there already"));
+    assert_eq!(
+        planned(&one("/other", r#", "target": "/x", "overwrite": true"#), &view),
+        ["delete remove /other", "create makeSymlink /other"]
+    );
+    assert_eq!(
+        planned(&one("/hard", r#", "target": "t", "hard": true"#), &view),
+        ["create makeHardLink /hard"]
+    );
+    assert!(refused(&one("/f", r#", "target": "/t", "hard": true"#), &view).contains("is there already"));
+    assert_eq!(
+        planned(
+            &one("/f", r#", "target": "/t", "hard": true, "overwrite": true"#),
+            &view
+        ),
+        ["delete remove /f", "create makeHardLink /f"]
+    );
+    assert!(refused(&one("/h", r#", "target": "/none", "hard": true"#), &view).contains("does not exist"));
+    assert!(refused(&one("/h", r#", "target": "/d", "hard": true"#), &view).contains("is a directory"));
+    assert!(refused(&one("/h", ""), &view).starts_with("storage.links[0].target"));
+}
+
+#[test]
+fn paths_are_resolved_inside_the_root() {
+    let view = FakeView::new()
+        .dir("/real")
+        .link("/abs", "/real")
+        .link("/up", "../../../../real")
+        .link("/dangling", "/made/here")
+        .link("/loop", "/loop")
+        .link("/chain", "abs/../chain2")
+        .link("/chain2", "/real");
+    let file = |path: &str| format!(r#"{{"files": [{{"path": "{path}/f"}}]}}"#);
+    assert_eq!(planned(&file("/abs"), &view), ["create writeFile /real/f"]);
+    assert_eq!(planned(&file("/up"), &view), ["create writeFile /real/f"]);
+    assert_eq!(planned(&file("/chain"), &view), ["create writeFile /real/f"]);
+    assert_eq!(
+        planned(&file("/dangling"), &view),
+        [
+            "create makeDirectory /made",
+            "create makeDirectory /made/here",
+            "create writeFile /made/here/f"
+        ]
+    );
+    assert!(refused(&file("/loop"), &view).contains("too many symbolic links"));
+    assert!(
+        refused(r#"{"files": [{"path": "/real/f"}, {"path": "/abs/f"}]}"#, &view)
+            .starts_with("storage.files[1].path: /real/f is the same place as storage.files[0].path")
+    );
+}
+
+#[test]
+fn owners() {
+    let view = FakeView::new().user("core", 500, 500).group("wheel", 10).node(
+        "/f",
+        NodeKind::File { size: Some(1) },
+        0o600,
+        7,
+        8,
+        b"x",
+    );
+    let config = config(
+        r#"{"files": [{"path": "/f"}, {"path": "/g", "user": {"name": "core"}, "group": {"name": "wheel"}},
+            {"path": "/h", "user": {"id": 3}, "group": {"name": ""}}]}"#,
+    );
+    let plan = plan_with(&config, &view, &Progress::default()).unwrap();
+    let access: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| match &step.action {
+            Action::WriteFile { access, .. } | Action::SetAccess { access, .. } => {
+                format!("{}:{} {:o}", access.user, access.group, access.mode)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(access, ["7:8 600", "500:10 644", "3:0 644"]);
+    for (owner, place) in [
+        (
+            r#""user": {"name": "nobody-knows"}"#,
+            "storage.files[0].user.name",
+        ),
+        (
+            r#""group": {"name": "nobody-knows"}"#,
+            "storage.files[0].group.name",
+        ),
+        (r#""user": {"id": -1}"#, "storage.files[0].user.id"),
+        (r#""mode": 4096"#, "storage.files[0].mode"),
+    ] {
+        let refusal = refused(&format!(r#"{{"files": [{{"path": "/x", {owner}}}]}}"#), &view);
+        assert!(refusal.starts_with(place), "{refusal}");
+    }
+}

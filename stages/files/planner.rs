@@ -1,0 +1,339 @@
+//! What the planners of this stage share: the list of steps, seen through an overlay.
+
+use super::contents::Contents;
+use super::refuse;
+use crate::plan::predict::predict;
+use crate::plan::{Access, Action, Base, Change, Lost, Plan, Step};
+use crate::report::Pointer;
+use crate::stages::{Phase, PlanError, Problem, Progress, Stage};
+use crate::view::{FileDigest, Group, Node, NodeKind, Overlay, Owner, RootPath, User, View, resolve};
+
+/// Collects steps; each sees the effects of those before it.
+pub(super) struct Planner<'a> {
+    overlay: Overlay<'a>,
+    progress: &'a Progress,
+    steps: Vec<Step>,
+}
+
+impl<'a> Planner<'a> {
+    /// Starts with no steps.
+    pub(super) fn new(view: &'a dyn View, progress: &'a Progress) -> Self {
+        Self {
+            overlay: Overlay::new(view),
+            progress,
+            steps: Vec::new(),
+        }
+    }
+
+    /// The steps as a plan.
+    pub(super) fn finish(self, stage: Stage, phase: Phase) -> Plan {
+        Plan {
+            stage,
+            phase,
+            steps: self.steps,
+        }
+    }
+
+    /// What an unfinished run recorded.
+    pub(super) fn progress(&self) -> &'a Progress {
+        self.progress
+    }
+
+    /// The view with the effects of the steps so far.
+    pub(super) fn view(&self) -> &dyn View {
+        &self.overlay
+    }
+
+    /// Adds a step.
+    pub(super) fn push(&mut self, action: Action, change: Change, cause: &Pointer) -> Result<(), PlanError> {
+        let step = Step {
+            action,
+            change,
+            cause: cause.clone(),
+        };
+        predict(&step, &mut self.overlay).map_err(|error| Problem::from(error).at(cause.clone()))?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// The node at a resolved path.
+    pub(super) fn node(&self, path: &RootPath, cause: &Pointer) -> Result<Option<Node>, PlanError> {
+        self.overlay
+            .node(path)
+            .map_err(|error| Problem::from(error).at(cause.clone()))
+    }
+
+    /// Resolves a path; its last component is not followed.
+    pub(super) fn resolve(&self, path: &RootPath, cause: &Pointer) -> Result<RootPath, PlanError> {
+        resolve(&self.overlay, path).map_err(|error| Problem::from(error).at(cause.clone()))
+    }
+
+    /// A user that must exist.
+    pub(super) fn user(&self, name: &str, cause: &Pointer) -> Result<User, PlanError> {
+        let found = self
+            .overlay
+            .user(name)
+            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        found.ok_or_else(|| {
+            refuse(
+                cause.clone(),
+                format!("user {name:?} is neither in the target nor in this config"),
+                "define it under passwd.users, or give an id",
+            )
+        })
+    }
+
+    /// A group that must exist.
+    pub(super) fn group(&self, name: &str, cause: &Pointer) -> Result<Group, PlanError> {
+        let found = self
+            .overlay
+            .group(name)
+            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        found.ok_or_else(|| {
+            refuse(
+                cause.clone(),
+                format!("group {name:?} is neither in the target nor in this config"),
+                "define it under passwd.groups, or give an id",
+            )
+        })
+    }
+
+    /// Whether a directory has no entries.
+    pub(super) fn is_empty(&self, path: &RootPath, cause: &Pointer) -> Result<bool, PlanError> {
+        self.overlay
+            .list(path)
+            .map(|names| names.is_empty())
+            .map_err(|error| Problem::from(error).at(cause.clone()))
+    }
+
+    /// Adds the removal of what is at the path, recursively.
+    pub(super) fn remove(&mut self, path: &RootPath, node: &Node, cause: &Pointer) -> Result<(), PlanError> {
+        if path.is_root() {
+            return Err(refuse(
+                cause.key("overwrite"),
+                "the root directory itself would be removed with everything in it",
+                "leave out \"overwrite\"; to start from nothing, wipe the filesystem in storage.filesystems",
+            ));
+        }
+        let lost = self.lost(path, node, cause)?;
+        self.push(
+            Action::Remove { path: path.clone() },
+            Change::Delete { lost },
+            cause,
+        )
+    }
+
+    /// Adds the missing parents of a path: 0755, root.
+    pub(super) fn make_parents(&mut self, path: &RootPath, cause: &Pointer) -> Result<(), PlanError> {
+        let mut missing = Vec::new();
+        let mut ancestor = path.parent();
+        while let Some(here) = ancestor {
+            match self.node(&here, cause)? {
+                Some(node) if node.is_directory() => break,
+                Some(node) => {
+                    return Err(refuse(
+                        cause.key("path"),
+                        format!("{} is at {here}, so {path} cannot be below it", describe(&node)),
+                        "choose another path, or replace what is there with a directory",
+                    ));
+                }
+                None => {
+                    ancestor = here.parent();
+                    missing.push(here);
+                }
+            }
+        }
+        for here in missing.into_iter().rev() {
+            let access = Access {
+                user: Owner::ROOT,
+                group: Owner::ROOT,
+                mode: 0o755,
+            };
+            self.push(
+                Action::MakeDirectory { path: here, access },
+                Change::Create,
+                cause,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file at the path has bytes that an unfinished run recorded for it.
+    pub(super) fn was_written(&self, path: &RootPath, cause: &Pointer) -> Result<bool, PlanError> {
+        let recorded = self.progress.wrote(path);
+        if recorded.is_empty() {
+            return Ok(false);
+        }
+        let digest = self
+            .overlay
+            .digest(path)
+            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        Ok(matches!(digest, FileDigest::Known(digest) if recorded.contains(&digest)))
+    }
+
+    /// Adds owner and mode of a node that stays, as a step even if nothing differs.
+    pub(super) fn set_access(
+        &mut self,
+        path: &RootPath,
+        node: &Node,
+        access: Access,
+        cause: &Pointer,
+    ) -> Result<(), PlanError> {
+        let change = match difference(node, &access) {
+            Some(what) => Change::Modify { what },
+            None => Change::Keep {
+                reason: "is there with this owner and mode".to_owned(),
+            },
+        };
+        self.push(
+            Action::SetAccess {
+                path: path.clone(),
+                access,
+            },
+            change,
+            cause,
+        )
+    }
+
+    /// Adds owner and mode of a node that stays, if they differ.
+    pub(super) fn set_access_if_needed(
+        &mut self,
+        path: &RootPath,
+        node: &Node,
+        access: Access,
+        cause: &Pointer,
+    ) -> Result<(), PlanError> {
+        if difference(node, &access).is_none() {
+            Ok(())
+        } else {
+            self.set_access(path, node, access, cause)
+        }
+    }
+
+    /// Adds a file whose bytes stay.
+    pub(super) fn keep_file(
+        &mut self,
+        path: &RootPath,
+        access: &Access,
+        reason: &str,
+        cause: &Pointer,
+    ) -> Result<(), PlanError> {
+        let action = Action::WriteFile {
+            path: path.clone(),
+            base: Base::Existing,
+            contents: Vec::new(),
+            access: access.clone(),
+        };
+        self.push(
+            action,
+            Change::Keep {
+                reason: reason.to_owned(),
+            },
+            cause,
+        )
+    }
+
+    /// Adds a file that is written as a whole, or kept if it has these bytes already. `present` is what is there: a
+    /// regular file or a link, which the new file takes the place of; a directory must have been removed before.
+    pub(super) fn write_file(
+        &mut self,
+        path: &RootPath,
+        present: Option<&Node>,
+        contents: Contents,
+        access: Access,
+        cause: &Pointer,
+    ) -> Result<(), PlanError> {
+        let Some(node) = present else {
+            self.make_parents(path, cause)?;
+            let action = Action::WriteFile {
+                path: path.clone(),
+                base: Base::Nothing,
+                contents: contents.0,
+                access,
+            };
+            return self.push(action, Change::Create, cause);
+        };
+        if node.is_file() {
+            let same = match (contents.sha512(), self.overlay.digest(path)) {
+                (_, Err(error)) => return Err(Problem::from(error).at(cause.clone())),
+                (Some(wanted), Ok(FileDigest::Known(found))) => wanted == found,
+                _ => false,
+            };
+            if same || (contents.sha512().is_none() && self.was_written(path, cause)?) {
+                let reason = if same {
+                    "has these bytes already"
+                } else {
+                    "written by the run that this one continues"
+                };
+                self.keep_file(path, &access, reason, cause)?;
+                return self.set_access_if_needed(path, node, access, cause);
+            }
+        }
+        let mut lost = self.lost(path, node, cause)?;
+        if self.progress.intends(path) {
+            lost.trivial = true;
+        }
+        let action = Action::WriteFile {
+            path: path.clone(),
+            base: Base::Nothing,
+            contents: contents.0,
+            access,
+        };
+        self.push(action, Change::Replace { lost }, cause)
+    }
+
+    /// What goes when the node goes.
+    pub(super) fn lost(&self, path: &RootPath, node: &Node, cause: &Pointer) -> Result<Lost, PlanError> {
+        let trivial = match &node.kind {
+            NodeKind::File { size } => *size == Some(0),
+            NodeKind::Symlink { .. } => true,
+            NodeKind::Other => false,
+            NodeKind::Directory => {
+                let names = self
+                    .overlay
+                    .list(path)
+                    .map_err(|error| Problem::from(error).at(cause.clone()))?;
+                let count = names.len();
+                let entries = if count == 1 { "entry" } else { "entries" };
+                return Ok(Lost {
+                    what: format!("directory with {count} {entries}"),
+                    trivial: count == 0,
+                });
+            }
+        };
+        Ok(Lost {
+            what: describe(node),
+            trivial,
+        })
+    }
+}
+
+/// A node in words: `a file of 12 bytes`.
+pub(super) fn describe(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::File { size: Some(size) } => format!("file of {size} bytes"),
+        NodeKind::File { size: None } => "file".to_owned(),
+        NodeKind::Directory => "directory".to_owned(),
+        NodeKind::Symlink { target } => format!("link to {}", target.to_string_lossy().escape_debug()),
+        NodeKind::Other => "device, socket or pipe".to_owned(),
+    }
+}
+
+/// In which of owner, group and mode a node differs from what is wanted; `None` if in none.
+pub(super) fn difference(node: &Node, access: &Access) -> Option<String> {
+    let mut parts = Vec::new();
+    if node.user != access.user {
+        parts.push(format!("owner {} to {}", node.user, access.user));
+    }
+    if node.group != access.group {
+        parts.push(format!("group {} to {}", node.group, access.group));
+    }
+    if node.mode != access.mode {
+        parts.push(format!("mode {:04o} to {:04o}", node.mode, access.mode));
+    }
+    if parts.is_empty() {
+        None
+    } else {
+        Some(parts.join(", "))
+    }
+}
