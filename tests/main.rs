@@ -13,4 +13,5 @@
 )]
 mod cli;
 mod corpus;
+mod fetch;
 mod sysroot;

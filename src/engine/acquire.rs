@@ -191,8 +191,9 @@ impl AcquireError {
     pub fn is_need_net(&self) -> bool {
         match self {
             Self::NeedNet(_) => true,
-            Self::CmdlineUrl(error) | Self::Configure { source: error, .. } => error.is_need_net(),
-            Self::Platform {
+            Self::CmdlineUrl(error)
+            | Self::Configure { source: error, .. }
+            | Self::Platform {
                 source: PlatformError::Fetch(error),
                 ..
             } => error.is_need_net(),
@@ -231,11 +232,11 @@ pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, 
     };
     acquired.base = base;
     acquired.records = records;
-    if input.stage == Stage::FetchOffline {
-        if let Some(place) = neednet::needed_for(&acquired.full()) {
-            tracing::info!("the network is needed for {place}");
-            acquired.need_net = true;
-        }
+    if input.stage == Stage::FetchOffline
+        && let Some(place) = neednet::needed_for(&acquired.full())
+    {
+        tracing::info!("the network is needed for {place}");
+        acquired.need_net = true;
     }
     Ok(Acquisition::Config(Box::new(acquired)))
 }
@@ -298,7 +299,7 @@ fn user(
             }
         },
     };
-    let rendered = match user {
+    let outcome = match user {
         None => Err(Stop::Empty),
         Some((source, sourced)) => {
             records.push(FetchedConfig {
@@ -306,18 +307,18 @@ fn user(
                 source,
                 referenced: false,
             });
-            let rendered = renderer
+            let outcome = renderer
                 .configure(&sourced.name, &sourced.config.ignition)
                 .map_err(Stop::Error)
                 .and_then(|()| renderer.render(sourced, 0));
             records.append(&mut renderer.records);
-            rendered
+            outcome
         }
     };
     let Sourced {
         mut config, origins, ..
-    } = match rendered {
-        Ok(rendered) => rendered,
+    } = match outcome {
+        Ok(sourced) => sourced,
         Err(Stop::Empty) => {
             tracing::info!("there is no user config");
             Sourced {

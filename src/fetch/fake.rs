@@ -6,10 +6,13 @@ use std::sync::Mutex;
 
 use super::http::{Http, HttpError, Request, Response};
 
+/// An answer, or why there is none: status, `Location`, body.
+type Scripted = Result<(u16, Option<String>, Vec<u8>), HttpError>;
+
 /// A network that answers from a script and remembers what it was asked.
 #[derive(Default)]
 pub(crate) struct FakeHttp {
-    script: Mutex<VecDeque<Result<(u16, Option<String>, Vec<u8>), HttpError>>>,
+    script: Mutex<VecDeque<Scripted>>,
     served: Mutex<std::collections::BTreeMap<String, Vec<u8>>>,
     requests: Mutex<Vec<Request>>,
 }
