@@ -72,7 +72,10 @@ pub fn system_bundle(
 
 fn read(files: &dyn HostFiles, path: &Path) -> Option<Vec<u8>> {
     files.read(path, LIMIT).unwrap_or_else(|error| {
-        tracing::warn!("cannot read {}: {error}", path.display());
+        // There may be directories among the certificates.
+        if error.kind() != std::io::ErrorKind::IsADirectory {
+            tracing::warn!("cannot read {}: {error}", path.display());
+        }
         None
     })
 }
