@@ -11,3 +11,11 @@
     missing_docs,
     reason = "tests look at the machine from outside"
 )]
+
+mod canary;
+mod escapes;
+mod kill;
+mod predict;
+mod refusals;
+mod strace;
+mod support;
