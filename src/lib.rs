@@ -3,9 +3,18 @@
 //! Three functions, never mixed: **parse** bytes into a checked [`config`], **plan** it against a [`view`] of the
 //! machine into a [`plan`], **execute** that plan. See `docs/architecture.md`.
 
+pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod exec;
+pub mod fetch;
+pub mod flags;
+pub mod json;
+pub mod log;
 pub mod plan;
+pub mod platform;
 pub mod report;
+pub mod sys;
 pub mod view;
 
 #[path = "../stages/mod.rs"]

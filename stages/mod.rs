@@ -10,10 +10,13 @@ use serde::Serialize;
 use crate::report::Pointer;
 use crate::view::{ResolveError, ViewError};
 
+pub mod fetch;
 pub mod files;
 mod progress;
+mod unbuilt;
 
 pub use progress::Progress;
+pub use unbuilt::refuse_unbuilt;
 
 /// The stages, in boot order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

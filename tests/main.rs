@@ -13,6 +13,8 @@
 )]
 
 mod canary;
+mod cli;
+mod corpus;
 mod escapes;
 mod kill;
 mod predict;

@@ -25,12 +25,24 @@ pub struct Failure {
 impl Failure {
     /// A failure that is not about a place in the config.
     pub fn new(stage: Option<Stage>, error: &dyn std::error::Error) -> Self {
-        Self { stage, location: None, origin: None, problem: chain(error), exit_code: 1 }
+        Self {
+            stage,
+            location: None,
+            origin: None,
+            problem: chain(error),
+            exit_code: 1,
+        }
     }
 
     /// A failure in words.
     pub fn text(stage: Option<Stage>, problem: impl Into<String>) -> Self {
-        Self { stage, location: None, origin: None, problem: problem.into(), exit_code: 1 }
+        Self {
+            stage,
+            location: None,
+            origin: None,
+            problem: problem.into(),
+            exit_code: 1,
+        }
     }
 
     /// With another exit code.
@@ -58,7 +70,13 @@ impl Failure {
             AdvanceError::Unsound(Violation::Unsound { cause, .. }) => (located(cause), chain(error)),
             AdvanceError::Unsound(Violation::View(_)) => (None, chain(error)),
         };
-        Self { stage: Some(stage), location, origin: None, problem, exit_code: 1 }
+        Self {
+            stage: Some(stage),
+            location,
+            origin: None,
+            problem,
+            exit_code: 1,
+        }
     }
 
     /// Adds where the place stands.
@@ -70,7 +88,11 @@ impl Failure {
 }
 
 fn located(pointer: &Pointer) -> Option<Pointer> {
-    if pointer.0.is_empty() { None } else { Some(pointer.clone()) }
+    if pointer.0.is_empty() {
+        None
+    } else {
+        Some(pointer.clone())
+    }
 }
 
 impl fmt::Display for Failure {
@@ -99,7 +121,10 @@ mod tests {
     #[test]
     fn names_stage_place_and_cause() {
         let pointer = Pointer::root().key("storage").key("files").index(3).key("path");
-        let problem = Problem::Refused { what: "a file is there".into(), advice: "set overwrite".into() };
+        let problem = Problem::Refused {
+            what: "a file is there".into(),
+            advice: "set overwrite".into(),
+        };
         let failure = Failure::from_plan(Stage::Files, &problem.at(pointer))
             .found(|_| Some(("my.ign".into(), Position { line: 12, column: 7 })));
         assert_eq!(

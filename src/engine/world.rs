@@ -3,9 +3,9 @@
 
 use crate::exec::progress::Record;
 use crate::exec::{Machine, StepError, execute};
+use crate::plan::Plan;
 use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
-use crate::plan::Plan;
 use crate::report::Pointer;
 use crate::sys::probe::Probe;
 use crate::view::{Overlay, View, ViewError};
@@ -50,7 +50,11 @@ pub struct Real<'a> {
 impl<'a> Real<'a> {
     /// A machine, how it is seen, and where it is recorded what is done to it.
     pub fn new(probe: &'a Probe<'a>, machine: &'a Machine<'a>, record: Record<'a>) -> Self {
-        Self { probe, machine, record }
+        Self {
+            probe,
+            machine,
+            record,
+        }
     }
 
     /// The record of what was done.
@@ -83,7 +87,10 @@ pub struct DryRun<'a> {
 impl<'a> DryRun<'a> {
     /// Predictions start over this view.
     pub fn new(view: &'a dyn View) -> Self {
-        Self { overlay: Overlay::new(view), plans: Vec::new() }
+        Self {
+            overlay: Overlay::new(view),
+            plans: Vec::new(),
+        }
     }
 
     /// What would be done, and how the machine would be then.
@@ -100,8 +107,10 @@ impl World for DryRun<'_> {
     fn advance(&mut self, plan: &Plan) -> Result<(), AdvanceError> {
         check(plan, &self.overlay)?;
         for step in &plan.steps {
-            predict(step, &mut self.overlay)
-                .map_err(|source| AdvanceError::Predict { cause: step.cause.clone(), source })?;
+            predict(step, &mut self.overlay).map_err(|source| AdvanceError::Predict {
+                cause: step.cause.clone(),
+                source,
+            })?;
         }
         self.plans.push(plan.clone());
         Ok(())

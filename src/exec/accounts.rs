@@ -21,7 +21,11 @@ fn switch(args: &mut Vec<OsString>, name: &str, given: bool) {
 /// `groupadd`
 pub(super) fn groupadd(group: &GroupChange) -> Vec<OsString> {
     let mut args = Vec::new();
-    option(&mut args, "--gid", group.gid.map(|gid| gid.to_string()).as_deref());
+    option(
+        &mut args,
+        "--gid",
+        group.gid.map(|gid| gid.to_string()).as_deref(),
+    );
     switch(&mut args, "--system", group.system);
     args.push(group.name.clone().into());
     args
@@ -29,14 +33,24 @@ pub(super) fn groupadd(group: &GroupChange) -> Vec<OsString> {
 
 /// `groupmod`
 pub(super) fn groupmod(group: &GroupChange) -> Vec<OsString> {
-    groupadd(&GroupChange { system: false, ..group.clone() })
+    groupadd(&GroupChange {
+        system: false,
+        ..group.clone()
+    })
 }
 
 /// `useradd`
 pub(super) fn useradd(user: &UserChange) -> Vec<OsString> {
     let mut args = Vec::new();
     option(&mut args, "--home-dir", user.home.as_deref());
-    args.push(if user.create_home { "--create-home" } else { "--no-create-home" }.into());
+    args.push(
+        if user.create_home {
+            "--create-home"
+        } else {
+            "--no-create-home"
+        }
+        .into(),
+    );
     switch(&mut args, "--no-user-group", user.no_user_group);
     switch(&mut args, "--system", user.system);
     switch(&mut args, "--no-log-init", user.no_log_init);
@@ -78,7 +92,10 @@ mod tests {
     use super::*;
 
     fn text(args: &[OsString]) -> String {
-        args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        args.iter()
+            .map(|arg| arg.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -106,10 +123,18 @@ mod tests {
             "--home /srv/www --move-home --uid 990 --comment web server --gid www --groups docker,wheel \
              --shell /sbin/nologin caddy"
         );
-        let plain = UserChange { name: "core".into(), create_home: true, ..UserChange::default() };
+        let plain = UserChange {
+            name: "core".into(),
+            create_home: true,
+            ..UserChange::default()
+        };
         assert_eq!(text(&useradd(&plain)), "--create-home --password * core");
         assert_eq!(text(&userdel("core", true)), "--remove core");
-        let group = GroupChange { name: "g".into(), gid: Some(7), system: true };
+        let group = GroupChange {
+            name: "g".into(),
+            gid: Some(7),
+            system: true,
+        };
         assert_eq!(text(&groupadd(&group)), "--gid 7 --system g");
         assert_eq!(text(&groupmod(&group)), "--gid 7 g");
     }

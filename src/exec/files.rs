@@ -24,22 +24,41 @@ pub(super) fn write(
     let (uid, gid) = (id(&access.user)?, id(&access.group)?);
     let mut staged = machine.root.stage_file(path)?;
     // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest.
-    let recorded = base == Base::Existing || contents.iter().any(|part| matches!(part, Content::Remote { .. }));
-    let mut sink = Sink { file: &mut staged, hasher: recorded.then(sha2::Sha512::new) };
+    let recorded =
+        base == Base::Existing || contents.iter().any(|part| matches!(part, Content::Remote { .. }));
+    let mut sink = Sink {
+        file: &mut staged,
+        hasher: recorded.then(sha2::Sha512::new),
+    };
     if base == Base::Existing && machine.root.node(path)?.is_some() {
         let mut present = machine.root.open_file(path)?;
-        copy(&mut present, &mut sink).map_err(|source| ExecError::Write { path: path.to_string(), source })?;
+        copy(&mut present, &mut sink).map_err(|source| ExecError::Write {
+            path: path.to_string(),
+            source,
+        })?;
     }
     for content in contents {
         match content {
-            Content::Known { bytes, .. } => sink
-                .write_all(bytes.reveal())
-                .map_err(|source| ExecError::Write { path: path.to_string(), source })?,
-            Content::Remote { url, hash: _, resource } => {
-                let mut reader = machine
-                    .fetcher
-                    .open(resource.reveal())
-                    .map_err(|source| ExecError::Fetch { url: url.clone(), source })?;
+            Content::Known { bytes, .. } => {
+                sink.write_all(bytes.reveal())
+                    .map_err(|source| ExecError::Write {
+                        path: path.to_string(),
+                        source,
+                    })?;
+            }
+            Content::Remote {
+                url,
+                hash: _,
+                resource,
+            } => {
+                let mut reader =
+                    machine
+                        .fetcher
+                        .open(resource.reveal())
+                        .map_err(|source| ExecError::Fetch {
+                            url: url.clone(),
+                            source,
+                        })?;
                 copy(&mut reader, &mut sink).map_err(|source| ExecError::Copy {
                     url: url.clone(),
                     path: path.to_string(),

@@ -7,14 +7,14 @@ pub mod progress;
 use std::ffi::OsString;
 
 use crate::fetch::{FetchError, Fetcher};
-use crate::plan::{Action, Change, Plan, Step};
+use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
 use crate::report::Pointer;
-use crate::sys::accounts::AccountsError;
+use crate::sys::accounts::{self as accounts_file, AccountsError};
 use crate::sys::host::HostFiles;
 use crate::sys::runner::{Invocation, RunError, Runner};
 use crate::sys::sysroot::{Sysroot, SysrootError};
 use crate::sys::tool::Tool;
-use crate::view::Owner;
+use crate::view::{Account, Owner};
 use progress::Record;
 
 /// What an execution acts on.
@@ -33,7 +33,9 @@ pub struct Machine<'a> {
 
 impl std::fmt::Debug for Machine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Machine").field("root", &self.root.path()).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("root", &self.root.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,11 +104,21 @@ pub enum ExecError {
 /// Nothing is durable before the stage says so: see [`Sysroot::sync_touched`].
 pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<(), StepError> {
     if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
-        record.begin(plan).map_err(|error| StepError { cause: first.cause.clone(), problem: error.into() })?;
+        record.begin(plan).map_err(|error| StepError {
+            cause: first.cause.clone(),
+            problem: error.into(),
+        })?;
     }
     for step in plan.steps.iter().filter(|step| acts(step)) {
-        let done = if (machine.stop)() { Err(ExecError::Stopped) } else { run_step(step, machine, record) };
-        done.map_err(|problem| StepError { cause: step.cause.clone(), problem })?;
+        let done = if (machine.stop)() {
+            Err(ExecError::Stopped)
+        } else {
+            run_step(step, machine, record)
+        };
+        done.map_err(|problem| StepError {
+            cause: step.cause.clone(),
+            problem,
+        })?;
     }
     Ok(())
 }
@@ -124,15 +136,26 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
     match &step.action {
         // Stands in dry runs for what is not known; a real run has fetched it before it plans.
         Action::FetchConfig { .. } => Ok(()),
-        Action::WriteHostFile { file: _, path, bytes, mode } => machine
-            .host
-            .write_atomic(path, bytes.reveal(), *mode)
-            .map_err(|source| ExecError::Write { path: path.display().to_string(), source }),
+        Action::WriteHostFile {
+            file,
+            path,
+            bytes,
+            mode,
+        } => {
+            let written = match file {
+                HostFile::NeedNet => machine.host.create_empty(path),
+                HostFile::Cache | HostFile::Origins => machine.host.write_atomic(path, bytes.reveal(), *mode),
+            };
+            written.map_err(|source| ExecError::Write {
+                path: path.display().to_string(),
+                source,
+            })
+        }
         Action::CreateGroup(group) => start(machine, Tool::Groupadd, accounts::groupadd(group)),
         Action::ModifyGroup(group) => start(machine, Tool::Groupmod, accounts::groupmod(group)),
         Action::DeleteGroup { name } => start(machine, Tool::Groupdel, vec![name.into()]),
-        Action::AdoptGroup { name } => Ok(crate::sys::accounts::adopt_group(root, name)?),
-        Action::AdoptUser { name } => Ok(crate::sys::accounts::adopt_user(root, name)?),
+        Action::AdoptGroup { name } => Ok(accounts_file::adopt(root, Account::Group(name)).map(drop)?),
+        Action::AdoptUser { name } => Ok(accounts_file::adopt(root, Account::User(name)).map(drop)?),
         Action::CreateUser(user) => {
             start(machine, Tool::Useradd, accounts::useradd(user))?;
             Ok(record.user_done(&user.name)?)
@@ -141,20 +164,32 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
         Action::DeleteUser { name, remove_home } => {
             start(machine, Tool::Userdel, accounts::userdel(name, *remove_home))
         }
-        Action::SetPassword { account, hash } => Ok(crate::sys::accounts::set_password(root, account, hash)?),
+        Action::SetPassword { account, hash } => {
+            let account = match account {
+                PasswordOf::User(name) => Account::User(name),
+                PasswordOf::Group(name) => Account::Group(name),
+            };
+            Ok(accounts_file::set_password(root, account, hash).map(drop)?)
+        }
         Action::Remove { path } => Ok(root.remove_tree(path)?),
         Action::MakeDirectory { path, access } => {
             Ok(root.make_directory(path, id(&access.user)?, id(&access.group)?, access.mode)?)
         }
-        Action::WriteFile { path, base, contents, access } => {
-            files::write(machine, record, path, *base, contents, access)
-        }
+        Action::WriteFile {
+            path,
+            base,
+            contents,
+            access,
+        } => files::write(machine, record, path, *base, contents, access),
         Action::SetAccess { path, access } => {
             Ok(root.set_access(path, id(&access.user)?, id(&access.group)?, access.mode)?)
         }
-        Action::MakeSymlink { path, target, user, group } => {
-            Ok(root.symlink(path, target, id(user)?, id(group)?)?)
-        }
+        Action::MakeSymlink {
+            path,
+            target,
+            user,
+            group,
+        } => Ok(root.symlink(path, target, id(user)?, id(group)?)?),
         Action::MakeHardLink { path, target } => Ok(root.hard_link(path, target)?),
         Action::DisableUnit { entry } => {
             start(machine, Tool::Systemctl, vec!["disable".into(), entry.into()])

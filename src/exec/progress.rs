@@ -18,7 +18,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use crate::PROGRESS_PATH;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::stages::Progress;
-use crate::sys::sysroot::{Sysroot, SysrootError};
+use crate::sys::sysroot::{AppendFile, Sysroot, SysrootError};
 use crate::view::{Digest, RootPath};
 
 const HEADER: &str = "ignition-rs progress 1 ";
@@ -39,7 +39,10 @@ pub fn read(root: &Sysroot) -> Result<Progress, SysrootError> {
 pub fn parse(bytes: &[u8]) -> Progress {
     let mut progress = Progress::default();
     let text = String::from_utf8_lossy(bytes);
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
         if let Some(config) = line.strip_prefix(HEADER) {
             // A re-run with another config continues the record under a header of its own.
             progress.config = Digest::from_hex(config);
@@ -57,13 +60,19 @@ pub fn parse(bytes: &[u8]) -> Progress {
                 }
             }
             ["user", name] => {
-                progress.users_begun.insert(decode(name).to_string_lossy().into_owned());
+                progress
+                    .users_begun
+                    .insert(decode(name).to_string_lossy().into_owned());
             }
             ["made-user", name] => {
-                progress.users_begun.remove(decode(name).to_string_lossy().as_ref());
+                progress
+                    .users_begun
+                    .remove(decode(name).to_string_lossy().as_ref());
             }
             ["group", name] => {
-                progress.groups_begun.insert(decode(name).to_string_lossy().into_owned());
+                progress
+                    .groups_begun
+                    .insert(decode(name).to_string_lossy().into_owned());
             }
             _ => {}
         }
@@ -79,18 +88,28 @@ pub struct Record<'a> {
     /// Whether this stage keeps a record at all
     kept: bool,
     /// Opened when the first step that counts begins
-    file: Option<std::fs::File>,
+    file: Option<AppendFile>,
 }
 
 impl<'a> Record<'a> {
     /// The record of the files stage. Nothing is written before the first step.
     pub fn new(root: &'a Sysroot, config: Digest) -> Self {
-        Self { root, config, kept: true, file: None }
+        Self {
+            root,
+            config,
+            kept: true,
+            file: None,
+        }
     }
 
     /// For stages that plan from what is there and need no record.
     pub fn none(root: &'a Sysroot) -> Self {
-        Self { root, config: Digest([0; 64]), kept: false, file: None }
+        Self {
+            root,
+            config: Digest([0; 64]),
+            kept: false,
+            file: None,
+        }
     }
 
     /// Records what a plan is about to do, durably, before its first step.
@@ -100,8 +119,16 @@ impl<'a> Record<'a> {
     }
 
     /// Records the bytes that a file is about to have.
-    pub(super) fn placing(&mut self, path: &RootPath, digest: Digest, durable: bool) -> Result<(), SysrootError> {
-        self.add(&format!("placing {} {digest}\n", encode(path.as_os_str())), durable)
+    pub(super) fn placing(
+        &mut self,
+        path: &RootPath,
+        digest: Digest,
+        durable: bool,
+    ) -> Result<(), SysrootError> {
+        self.add(
+            &format!("placing {} {digest}\n", encode(path.as_os_str())),
+            durable,
+        )
     }
 
     /// Records that a user is whole.
@@ -124,31 +151,19 @@ impl<'a> Record<'a> {
             return Ok(());
         }
         let path = RootPath::from(PROGRESS_PATH);
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let file = self.root.open_record(&path)?;
-                let header = format!("{HEADER}{}\n", self.config);
-                // A record of an earlier attempt goes on, unless it is of another config.
-                match parse(&self.root.read(&path, RECORD_MAX)?.unwrap_or_default()).config {
-                    Some(config) if config == self.config => {}
-                    Some(_) | None => write_all(&file, &path, header.as_bytes())?,
-                }
-                file
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let mut file = self.root.open_append(&path)?;
+            // A record of an earlier attempt goes on, unless it is of another config.
+            let before = parse(&self.root.read(&path, RECORD_MAX)?.unwrap_or_default());
+            if before.config != Some(self.config) {
+                file.append(format!("{HEADER}{}\n", self.config).as_bytes(), false)?;
             }
+            self.file.insert(file)
         };
-        write_all(&file, &path, lines.as_bytes())?;
-        if durable {
-            file.sync_data().map_err(|source| SysrootError::new("sync", &path, source))?;
-        }
-        self.file = Some(file);
-        Ok(())
+        file.append(lines.as_bytes(), durable)
     }
-}
-
-fn write_all(mut file: &std::fs::File, path: &RootPath, bytes: &[u8]) -> Result<(), SysrootError> {
-    use std::io::Write as _;
-    file.write_all(bytes).map_err(|source| SysrootError::new("write", path, source))
 }
 
 /// What a re-run must know about a step before it begins.
@@ -204,7 +219,9 @@ fn decode(text: &str) -> OsString {
     while let Some(byte) = rest.next() {
         if byte == b'%' {
             let hex: Vec<u8> = rest.by_ref().take(2).collect();
-            let value = std::str::from_utf8(&hex).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            let value = std::str::from_utf8(&hex)
+                .ok()
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok());
             bytes.push(value.unwrap_or(b'?'));
         } else {
             bytes.push(byte);
@@ -232,7 +249,12 @@ mod tests {
         assert_eq!(progress.wrote(&"/c".into()), &[made]);
         assert!(progress.begun_user("y"));
         assert!(!progress.begun_user("x"));
-        for foreign in ["", "{}", "ignition-rs progress 2 x\nfile /a\n", "ignition-rs progress 1 zz\nfile /a\n"] {
+        for foreign in [
+            "",
+            "{}",
+            "ignition-rs progress 2 x\nfile /a\n",
+            "ignition-rs progress 1 zz\nfile /a\n",
+        ] {
             assert_eq!(parse(foreign.as_bytes()), Progress::default(), "{foreign:?}");
         }
     }

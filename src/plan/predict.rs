@@ -179,7 +179,7 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         .map_or_else(|| Owner::Account(user.name.clone()), Owner::Id);
     let gid = match &user.primary_group {
         Some(name) => group_id(name, overlay)?,
-        None if user.no_user_group => default_group(overlay)?,
+        None if user.no_user_group || !has_private_groups(overlay)? => default_group(overlay)?,
         None => {
             // useradd gives the private group the uid as gid if that is free, so it is known only afterwards.
             let gid = Owner::Account(user.name.clone());
@@ -210,12 +210,14 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
         shell: match &user.shell {
             Some(shell) => shell.clone(),
             None => setting(overlay, "/etc/default/useradd", "SHELL", '=')?
-                .unwrap_or_else(|| "/bin/sh".to_owned()),
+                .unwrap_or_else(|| "/bin/bash".to_owned()),
         },
         groups,
         local: true,
     };
     overlay.put_user(&user.name, Some(made));
+    // It is made locked (`--password '*'`).
+    overlay.put_password(Account::User(&user.name), "*");
     if user.create_home {
         make_home(&RootPath::from(home.as_str()), &uid, &gid, overlay)?;
     }
@@ -282,7 +284,12 @@ fn home_mode(view: &dyn View) -> Result<u32, ViewError> {
 
 /// The last setting of a name in a file of `NAME=value` or `NAME value` lines.
 fn setting(view: &dyn View, path: &str, name: &str, separator: char) -> Result<Option<String>, ViewError> {
-    let Some(bytes) = view.read(&RootPath::from(path), COMPOSE_MAX)? else {
+    let path = match crate::view::follow(view, &RootPath::from(path)) {
+        Ok(path) => path,
+        Err(crate::view::ResolveError::View(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let Some(bytes) = view.read(&path, COMPOSE_MAX)? else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -299,6 +306,12 @@ fn setting(view: &dyn View, path: &str, name: &str, separator: char) -> Result<O
         .map(|value| value.trim().trim_matches('"').to_owned())
         .next_back()
         .filter(|value| !value.is_empty()))
+}
+
+/// Whether useradd makes a group of the user's name: `USERGROUPS_ENAB` of login.defs, which is off if it is not there.
+pub(crate) fn has_private_groups(view: &dyn View) -> Result<bool, ViewError> {
+    Ok(setting(view, "/etc/login.defs", "USERGROUPS_ENAB", ' ')?
+        .is_some_and(|value| value.eq_ignore_ascii_case("yes")))
 }
 
 /// `GROUP` of `etc/default/useradd`, else 100 (useradd(8)).
@@ -320,11 +333,11 @@ fn group_id(name: &str, overlay: &Overlay<'_>) -> Result<Owner, ViewError> {
 
 fn join_groups(user: &str, groups: &[String], overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
     for name in groups {
-        if let Some(mut group) = overlay.group(name)? {
-            if !group.members.iter().any(|member| member == user) {
-                group.members.push(user.to_owned());
-                overlay.put_group(name, Some(group));
-            }
+        if let Some(mut group) = overlay.group(name)?
+            && !group.members.iter().any(|member| member == user)
+        {
+            group.members.push(user.to_owned());
+            overlay.put_group(name, Some(group));
         }
     }
     Ok(())

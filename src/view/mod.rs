@@ -12,7 +12,7 @@ pub mod fake;
 
 pub use overlay::Overlay;
 pub use path::RootPath;
-pub use resolve::{ResolveError, resolve, resolve_parent};
+pub use resolve::{ResolveError, follow, resolve, resolve_parent};
 
 use std::ffi::OsString;
 

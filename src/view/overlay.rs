@@ -178,10 +178,10 @@ impl<'a> Overlay<'a> {
     fn hidden(&self, path: &RootPath) -> bool {
         let mut ancestor = path.parent();
         while let Some(here) = ancestor {
-            if let Some(predicted) = self.nodes.get(&here) {
-                if predicted.hides_base || !predicted.node.as_ref().is_some_and(Node::is_directory) {
-                    return true;
-                }
+            if let Some(predicted) = self.nodes.get(&here)
+                && (predicted.hides_base || !predicted.node.as_ref().is_some_and(Node::is_directory))
+            {
+                return true;
             }
             ancestor = here.parent();
         }

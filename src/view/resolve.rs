@@ -79,6 +79,22 @@ pub fn resolve_parent(view: &dyn View, path: &RootPath, asked: &RootPath) -> Res
     Ok(done)
 }
 
+/// Resolves a path, its last component included, which need not be a directory. What is missing is kept literally.
+pub fn follow(view: &dyn View, path: &RootPath) -> Result<RootPath, ResolveError> {
+    let mut asked = path.clone();
+    for _ in 0..=LINKS_MAX {
+        let here = resolve(view, &asked)?;
+        match view.node(&here)?.map(|node| node.kind) {
+            Some(NodeKind::Symlink { target }) if split(&target).0 => asked = RootPath::clean(target),
+            Some(NodeKind::Symlink { target }) => {
+                asked = here.parent().unwrap_or_else(RootPath::root).join(target);
+            }
+            _ => return Ok(here),
+        }
+    }
+    Err(ResolveError::Loop { path: path.clone() })
+}
+
 /// A link target's components, with `..` kept: it climbs from wherever the walk is then.
 fn split(target: &std::ffi::OsStr) -> (bool, Vec<OsString>) {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

@@ -56,10 +56,10 @@ pub(super) fn of(resource: &Resource, pointer: &Pointer) -> Result<Option<Conten
     let Some(source) = &resource.source else {
         return Ok(None);
     };
-    match super::shim::inline(resource) {
+    match crate::fetch::inline(resource) {
         Ok(Some(bytes)) => Ok(Some(Content::known(bytes))),
         Ok(None) => Ok(Some(Content::Remote {
-            url: super::shim::display(source.reveal()),
+            url: crate::config::grammar::url::display(source.reveal()),
             hash: resource.verification.hash.clone(),
             resource: Secret::new(resource.clone()),
         })),

@@ -4,12 +4,21 @@
 //! Each file here plans one phase. A planner asks a [`View`](crate::view::View) and returns steps; it sees the
 //! effects of its own earlier steps through an [`Overlay`](crate::view::Overlay).
 
+pub mod accounts;
+pub mod keys;
+pub mod luks;
+mod place;
+pub mod presets;
+pub mod result;
+#[cfg(test)]
+mod scene;
+pub mod units;
+
 use std::collections::BTreeMap;
 
 mod contents;
 pub mod nodes;
 mod planner;
-mod shim;
 
 use super::{PlanError, Progress};
 use crate::config::types::{Config, File, Hidden};

@@ -80,7 +80,7 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
             Wanted::Directory(directory) => plan_directory(&mut planner, directory, &path, &pointer)?,
             Wanted::File(file) => plan_file(&mut planner, file, &path, &pointer)?,
             Wanted::Link(link) if link.hard == Some(true) => {
-                plan_hard_link(&mut planner, link, &path, &pointer)?
+                plan_hard_link(&mut planner, link, &path, &pointer)?;
             }
             Wanted::Link(link) => plan_symlink(&mut planner, link, &path, &pointer)?,
         }
@@ -145,19 +145,18 @@ fn plan_directory(
         present.as_ref(),
         pointer,
     )?;
-    match present {
-        Some(node) => planner.set_access(path, &node, access, pointer),
-        None => {
-            planner.make_parents(path, pointer)?;
-            planner.push(
-                Action::MakeDirectory {
-                    path: path.clone(),
-                    access,
-                },
-                Change::Create,
-                pointer,
-            )
-        }
+    if let Some(node) = present {
+        planner.set_access(path, &node, access, pointer)
+    } else {
+        planner.make_parents(path, pointer)?;
+        planner.push(
+            Action::MakeDirectory {
+                path: path.clone(),
+                access,
+            },
+            Change::Create,
+            pointer,
+        )
     }
 }
 
@@ -366,8 +365,9 @@ fn link_target<'a>(wanted: &'a Link, pointer: &Pointer) -> Result<&'a str, PlanE
 /// Targets are the same if they are the same after lexical cleaning, without making relative ones absolute.
 fn same_target(found: &std::ffi::OsStr, wanted: &str) -> bool {
     use std::os::unix::ffi::OsStrExt as _;
-    std::str::from_utf8(found.as_bytes())
-        .is_ok_and(|found| super::shim::clean(found) == super::shim::clean(wanted))
+    std::str::from_utf8(found.as_bytes()).is_ok_and(|found| {
+        crate::config::grammar::path::clean(found) == crate::config::grammar::path::clean(wanted)
+    })
 }
 
 /// Checks a mode's range: configs that were merged from base fragments are not validated again.

@@ -1,0 +1,132 @@
+//! `ignition-rs plan`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::{Input, Invocation, PlanFormat, Say, engine, exactly_one, stopped};
+use crate::flags::{Command, Flag, Set, Style};
+
+/// What to plan, and against what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanArgs {
+    /// The config
+    pub config: Input,
+    /// Root of the target
+    pub root: PathBuf,
+    /// Platform id; some resources and files depend on it
+    pub platform: Option<String>,
+    /// Fetch remote resources
+    pub fetch: bool,
+    /// How the plan is printed
+    pub format: PlanFormat,
+}
+
+/// What the flags say.
+#[derive(Debug, Default)]
+pub struct PlanFlags {
+    root: PathBuf,
+    platform: Option<String>,
+    fetch: bool,
+    format: PlanFormat,
+}
+
+/// The verb `plan`.
+pub static PLAN: Command<PlanFlags> = Command {
+    name: "ignition-rs plan",
+    section: 1,
+    summary: "show what a config would do, and change nothing",
+    synopsis: "[flags] CONFIG",
+    description: &[
+        "Runs all stages over predicted facts and prints what each would do: create, keep, modify, replace, delete, each \
+         with its reason and with what is lost. CONFIG is a file, or - for stdin.",
+        "Nothing is written anywhere and no device is opened for writing. The root needs no special rights as long as its \
+         files can be read.",
+    ],
+    style: Style::Gnu,
+    flags: &[
+        Flag {
+            name: "fetch",
+            value: "",
+            default: None,
+            help: "fetch remote resources, so that their contents are compared too",
+            more: "Without it the plan names them by URL and hash.",
+            set: Set::Switch(|args, value| args.fetch = value),
+        },
+        Flag {
+            name: "format",
+            value: "text|json",
+            default: Some("text"),
+            help: "for people or for programs",
+            more: "",
+            set: Set::Value(|args, value| {
+                args.format = PlanFormat::from_flag(value)?;
+                Ok(())
+            }),
+        },
+        Flag {
+            name: "platform",
+            value: "ID",
+            default: None,
+            help: "plan as on this platform",
+            more: "",
+            set: Set::Value(|args, value| {
+                args.platform = Some(engine::platform(value)?);
+                Ok(())
+            }),
+        },
+        Flag {
+            name: "root",
+            value: "DIR",
+            default: Some("/"),
+            help: "root of the target's filesystem",
+            more: "An empty directory shows what a config does to a new machine.",
+            set: Set::Value(|args, value| {
+                args.root = value.into();
+                Ok(())
+            }),
+        },
+    ],
+    exit: &[
+        ("0", "nothing to do"),
+        (
+            "1",
+            "an error: bad usage, bad config, or something could not be read",
+        ),
+        ("2", "something would change"),
+        ("3", "something would be destroyed"),
+    ],
+    files: &[],
+    environment: &[("NO_COLOR", "if set and not empty, no colours on a terminal")],
+    examples: &[
+        (
+            "ignition-rs plan --root /mnt/root my.ign",
+            "what my.ign would do to the system under /mnt/root",
+        ),
+        (
+            "butane my.bu | ignition-rs plan --format json -",
+            "the same from stdin, for a program",
+        ),
+    ],
+    see_also: &["ignition-rs(1)", "ignition-rs-validate(1)", "ignition(8)"],
+};
+
+/// Parses the arguments after the verb.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Say> {
+    let parsed = PLAN
+        .parse(arguments)
+        .map_err(|stop| stopped(&PLAN, stop, 1, false))?;
+    let config = exactly_one(PLAN.name, parsed.rest, 1)?;
+    let PlanFlags {
+        root,
+        platform,
+        fetch,
+        format,
+    } = parsed.args;
+    Ok(Invocation::Plan(PlanArgs {
+        config,
+        root,
+        platform,
+        fetch,
+        format,
+    }))
+}

@@ -1,0 +1,65 @@
+//! The edges of the real machine, made once per process.
+
+use std::path::{Path, PathBuf};
+
+use crate::fetch::Fetch;
+use crate::fetch::network::Network;
+use crate::fetch::settings::Settings;
+use crate::fetch::tls;
+use crate::sys::clock::SystemClock;
+use crate::sys::host::Host;
+use crate::sys::runner::System;
+use crate::sys::{Environment, HostFiles as _};
+
+/// Where Flatcar's OEM partition is mounted (flatcar.md 4.5).
+const OEM_DIR: &str = "/oem";
+
+/// Larger than any kernel command line.
+const CMDLINE_MAX: u64 = 1 << 20;
+
+/// Everything outside that a run may touch.
+pub struct Edges {
+    /// The environment, as it was at the start
+    pub environment: Environment,
+    /// Files outside the root
+    pub host: Host,
+    /// Time
+    pub clock: SystemClock,
+    /// Programs
+    pub runner: System,
+    /// The network
+    pub network: Network,
+}
+
+impl Edges {
+    /// The edges of the machine that this process runs on.
+    pub fn of_this_machine() -> Self {
+        let environment = Environment::read();
+        let host = Host;
+        let bundle = tls::system_bundle(&host, environment.ssl_cert_file.as_deref());
+        Self {
+            clock: SystemClock::new(),
+            runner: System::new(environment.path.as_deref()),
+            network: Network::new(bundle),
+            environment,
+            host,
+        }
+    }
+
+    /// A fetcher with these settings.
+    pub fn fetch(&self, settings: Settings) -> Fetch<'_> {
+        let oem = self.environment.oem_lookaside_dir.clone().unwrap_or_else(|| PathBuf::from(OEM_DIR));
+        Fetch::new(&self.network, &self.host, &self.clock, oem, settings)
+    }
+
+    /// The kernel command line.
+    pub fn kernel_command_line(&self) -> std::io::Result<Vec<u8>> {
+        Ok(self.host.read(Path::new("/proc/cmdline"), CMDLINE_MAX)?.unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Edges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edges").finish_non_exhaustive()
+    }
+}

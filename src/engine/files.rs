@@ -1,0 +1,37 @@
+//! The files stage, phase by phase: the same for the real machine and for a predicted one.
+
+use super::failure::Failure;
+use super::world::World;
+use crate::stages::files::{self, Input};
+use crate::stages::{Phase, Stage};
+
+/// Phases of the stage, in order. Between them the view is asked again.
+pub const PHASES: [Phase; 7] = [
+    Phase::Accounts,
+    Phase::Keys,
+    Phase::Nodes,
+    Phase::Units,
+    Phase::Presets,
+    Phase::Luks,
+    Phase::Result,
+];
+
+/// Plans each phase over what the world looks like by then, and carries it out. `done` is asked for what must be durable
+/// before the result file says that the run has succeeded.
+pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> Result<(), Failure> {
+    for phase in phases {
+        let planned = match phase {
+            Phase::Accounts => files::accounts::plan(input, world.view()),
+            Phase::Keys => files::keys::plan(input, world.view()),
+            Phase::Nodes => files::nodes::plan(input, world.view()),
+            Phase::Units => files::units::plan(input, world.view()),
+            Phase::Presets => files::presets::plan(input, world.view()),
+            Phase::Luks => files::luks::plan(input, world.view()),
+            Phase::Result => files::result::plan(input, world.view()),
+            Phase::Config => continue,
+        };
+        let plan = planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?;
+        world.advance(&plan).map_err(|error| Failure::from_advance(Stage::Files, &error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! `ignition -stage …`: one stage of a boot, or of a config on a workstation.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::edges::Edges;
+use super::failure::Failure;
+use super::load::{self, Loaded, Source};
+use super::stage::{self, Job};
+use super::state::State;
+use super::world::DryRun;
+use crate::cli::{EngineArgs, PlanFormat};
+use crate::fetch::settings::Settings;
+use crate::stages::Stage;
+use crate::sys::lock::RunLock;
+use crate::sys::probe::Probe;
+use crate::sys::terminal;
+
+/// How long a stage waits for another run to end.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// Runs a stage and returns the exit code (spec/cli.md 2).
+pub fn run(args: &EngineArgs) -> u8 {
+    crate::sys::set_umask();
+    let _stage = crate::log::stage(args.stage);
+    let done = if args.dry_run { dry_run(args) } else { real_run(args) };
+    match done {
+        Ok(()) => 0,
+        Err(failure) => super::tell(&failure, args.dry_run),
+    }
+}
+
+fn real_run(args: &EngineArgs) -> Result<(), Failure> {
+    let edges = Edges::of_this_machine();
+    let stage = args.stage;
+    let failed = |error: &dyn std::error::Error| Failure::new(Some(stage), error);
+    tracing::info!("ignition-rs {} for Ignition {}", crate::cli::VERSION, crate::cli::UPSTREAM_VERSION);
+    let places = Places::of(args)?;
+    let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock).map_err(|error| failed(&error))?;
+    let mut state =
+        State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
+    let request = request(args, &places, true);
+    let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let job = Job {
+        stage,
+        config: &loaded.config,
+        state: &state,
+        found: &loaded.found,
+        strict: super::is_strict(&edges),
+        phases: &super::files::PHASES,
+    };
+    stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
+    if stage == Stage::Files {
+        // Their use is over with this stage (spec/mount_files.md 8).
+        state.luks_persist_key_files.clear();
+    }
+    state.save(&edges.host, &places.state_file).map_err(|error| failed(&error))?;
+    loaded.tell_journal(&state);
+    tracing::info!("stage {stage} succeeded");
+    Ok(())
+}
+
+fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
+    let edges = Edges::of_this_machine();
+    let stage = args.stage;
+    let places = Places { config_cache: args.config_cache.clone(), neednet: args.neednet.clone(), state_file: args.state_file.clone() };
+    let mut state = if args.config.is_some() {
+        State::default()
+    } else {
+        State::load(&edges.host, &places.state_file)
+            .map_err(|error| Failure::new(Some(stage), &error).exit(3))?
+    };
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
+    let loaded = load::load(&request(args, &places, args.fetch), &edges, &mut fetch, &mut state)?;
+    let job = Job {
+        stage,
+        config: &loaded.config,
+        state: &state,
+        found: &loaded.found,
+        strict: false,
+        phases: &super::files::PHASES,
+    };
+    let root = stage::open_root(stage, &args.root)?;
+    let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
+    let probe = Probe::new(&root, None);
+    let mut world = DryRun::new(&probe);
+    stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
+    show(&stage::plans(world), args.plan_format, &loaded)
+}
+
+/// Prints plans.
+pub(super) fn show(plans: &[crate::plan::Plan], format: PlanFormat, loaded: &Loaded) -> Result<(), Failure> {
+    use crate::plan::render::{self, Style};
+    let origin = |pointer: &crate::report::Pointer| {
+        loaded.origin(pointer).map(|(name, at)| format!("{name}:{}:{}", at.line, at.column))
+    };
+    let mut text = String::new();
+    match format {
+        PlanFormat::Text => {
+            let style = Style { colour: terminal::wants_colour(), width: None, fold: false };
+            render::text(&mut text, plans, style, &origin).map_err(|error| Failure::new(None, &error))?;
+        }
+        PlanFormat::Json => text = render::json(plans, &origin).to_text(),
+    }
+    if terminal::print(false, &text) {
+        Ok(())
+    } else {
+        Err(Failure::text(None, "cannot write the plan to stdout"))
+    }
+}
+
+fn located(failure: Failure, loaded: &Loaded) -> Failure {
+    failure.found(|pointer| loaded.origin(pointer))
+}
+
+fn request<'a>(args: &'a EngineArgs, places: &'a Places, fetch: bool) -> load::Request<'a> {
+    load::Request {
+        stage: args.stage,
+        source: match &args.config {
+            Some(path) => Source::File(path),
+            None => Source::Boot { platform: args.platform.as_deref().unwrap_or_default() },
+        },
+        places,
+        fetch_timeout: args.fetch_timeout,
+        fetch,
+    }
+}
+
+/// Where the stages leave things for each other.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The rendered config
+    pub config_cache: PathBuf,
+    /// The flag that asks for the network
+    pub neednet: PathBuf,
+    /// The state
+    pub state_file: PathBuf,
+}
+
+impl Places {
+    /// As the flags say; with `--config` in a private directory, so that a workstation is left as it was.
+    fn of(args: &EngineArgs) -> Result<Self, Failure> {
+        if args.config.is_none() {
+            return Ok(Self {
+                config_cache: args.config_cache.clone(),
+                neednet: args.neednet.clone(),
+                state_file: args.state_file.clone(),
+            });
+        }
+        let directory = crate::sys::host::private_directory().map_err(|error| Failure::new(Some(args.stage), &error))?;
+        tracing::info!("state and cache of this run are in {}", directory.display());
+        Ok(Self {
+            config_cache: directory.join("ignition.json"),
+            neednet: directory.join("neednet"),
+            state_file: directory.join("state"),
+        })
+    }
+
+    /// A file of ours in the directory of the state file.
+    pub fn beside_state(&self, name: &str) -> PathBuf {
+        self.state_file.parent().unwrap_or_else(|| Path::new("/")).join(name)
+    }
+}

@@ -1,0 +1,195 @@
+//! One stage over a config that is there: on the real machine, or predicted.
+
+use std::path::Path;
+
+use super::edges::Edges;
+use super::failure::Failure;
+use super::files;
+use super::state::{Kind, State};
+use super::world::{DryRun, Real, World};
+use crate::config::canonical;
+use crate::config::types::Config;
+use crate::exec::Machine;
+use crate::exec::progress::{self, Record};
+use crate::fetch::Fetcher;
+use crate::plan::Plan;
+use crate::report::chain;
+use crate::stages::fetch::Found;
+use crate::stages::files::{Input, RunFacts, StateFacts};
+use crate::stages::{Phase, Progress, Stage, refuse_unbuilt};
+use crate::sys::probe::Probe;
+use crate::sys::sysroot::Sysroot;
+use crate::sys::tool::Tool;
+use crate::sys::{Clock as _, Invocation, Runner as _};
+use crate::view::{Digest, RootPath};
+
+/// What a stage works on.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Which stage
+    pub stage: Stage,
+    /// The config it carries out: base and user config merged
+    pub config: &'a Config,
+    /// What earlier stages left
+    pub state: &'a State,
+    /// What the fetch stages have found out; empty for others
+    pub found: &'a Found,
+    /// Whether an unfinished run with another config stops this one (`ignition.rerun=strict`)
+    pub strict: bool,
+    /// Phases of the files stage; `ignition-apply` leaves some out
+    pub phases: &'a [Phase],
+}
+
+/// Carries a stage out.
+pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    let stage = job.stage;
+    if matches!(stage, Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount) {
+        return Ok(());
+    }
+    crate::sys::signals::watch().map_err(|error| failed(&error))?;
+    let sysroot = open_root(stage, root)?;
+    let probe = Probe::new(&sysroot, Some(&edges.runner));
+    let machine = Machine {
+        root: &sysroot,
+        runner: &edges.runner,
+        host: &edges.host,
+        fetcher,
+        stop: &crate::sys::signals::terminated,
+    };
+    if stage != Stage::Files {
+        let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
+        let plan = crate::stages::fetch::plan(stage, job.found);
+        return world.advance(&plan).map_err(|error| Failure::from_advance(stage, &error));
+    }
+
+    let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
+    let config = config_digest(job.config)?;
+    heed(&unfinished, config, job.strict)?;
+    for directory in leftover_places(&unfinished) {
+        sysroot.remove_leftovers(&directory).map_err(|error| failed(&error))?;
+    }
+    let live = is_live_image(&sysroot, edges);
+    let facts = run_facts(job, edges, live)?;
+    let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
+    files::carry_out(&mut world, &input(job, &facts, &unfinished), job.phases)?;
+    // What was done must be on the disk before the record that would let it be done again goes.
+    sysroot.sync_touched().map_err(|error| failed(&error))?;
+    world.into_record().finish().map_err(|error| failed(&error))
+}
+
+/// Predicts a stage over a world that may have been predicted already.
+pub fn predict(job: &Job<'_>, edges: &Edges, progress: &Progress, world: &mut DryRun<'_>) -> Result<(), Failure> {
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    match job.stage {
+        Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => Ok(()),
+        Stage::FetchOffline | Stage::Fetch => {
+            let plan = crate::stages::fetch::plan(job.stage, job.found);
+            world.advance(&plan).map_err(|error| Failure::from_advance(job.stage, &error))
+        }
+        Stage::Files => {
+            let facts = run_facts(job, edges, false)?;
+            files::carry_out(world, &input(job, &facts, progress), job.phases)
+        }
+    }
+}
+
+/// Opens the root of a stage.
+pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
+    // The harness gives an empty root to stages that do not use it.
+    let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
+    Sysroot::open(root).map_err(|error| {
+        Failure::text(
+            Some(stage),
+            format!("cannot use {} as the root: {}; it must be an existing directory", root.display(), chain(&error)),
+        )
+    })
+}
+
+/// SHA-512 of a config, by which a run is known again.
+pub fn config_digest(config: &Config) -> Result<Digest, Failure> {
+    canonical::to_json(config)
+        .map(|text| Digest::of(&text))
+        .map_err(|error| Failure::new(None, &error))
+}
+
+fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Input<'a> {
+    let state = StateFacts {
+        notated_directories: &job.state.notated_directories,
+        luks_key_files: &job.state.luks_persist_key_files,
+        luks_volume_key_files: &job.state.luks_persist_volume_key_files,
+        provider_files: &job.state.provider_output_files,
+    };
+    Input { config: job.config, state, run, progress }
+}
+
+fn run_facts(job: &Job<'_>, edges: &Edges, live_image: bool) -> Result<RunFacts, Failure> {
+    let boot_id =
+        crate::sys::host::boot_id(&edges.host).map_err(|error| Failure::new(Some(job.stage), &error))?;
+    Ok(RunFacts {
+        boot_id,
+        date: edges.clock.now(),
+        user_config_provided: job.state.fetched_configs.iter().any(|config| config.kind == Kind::User),
+        live_image,
+        key_fragments: key_fragments(edges)?,
+    })
+}
+
+/// `IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT` (spec/cli.md 7).
+fn key_fragments(edges: &Edges) -> Result<bool, Failure> {
+    match edges.environment.write_authorized_keys_fragment.as_deref().map(|value| value.to_str()) {
+        None | Some(Some("" | "true" | "1")) => Ok(true),
+        Some(Some("false" | "0")) => Ok(false),
+        Some(_) => Err(Failure::text(
+            None,
+            "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT is neither true, 1, false nor 0; correct it in the environment",
+        )),
+    }
+}
+
+/// Asks `is-live-image`, if there is an old result file to decide about and the distribution has the program.
+fn is_live_image(root: &Sysroot, edges: &Edges) -> bool {
+    let result = RootPath::from(crate::stages::files::result::PATH);
+    let there = matches!(root.follow(&result).and_then(|path| root.node(&path)), Ok(Some(_)));
+    there && edges.runner.run(&Invocation::new(Tool::IsLiveImage, Vec::<&str>::new())).is_ok()
+}
+
+/// What an unfinished run means for this one.
+fn heed(unfinished: &Progress, config: Digest, strict: bool) -> Result<(), Failure> {
+    match unfinished.config {
+        None => Ok(()),
+        Some(before) if before == config => {
+            crate::log::notice(&"an earlier run did not finish; continuing where it left off");
+            Ok(())
+        }
+        Some(_) if strict => Err(Failure::text(
+            Some(Stage::Files),
+            "an earlier run with another config did not finish, and ignition.rerun=strict is set; give the same config, \
+             wipe the root, or remove /.ignition-progress from it",
+        )),
+        Some(_) => {
+            crate::log::notice(
+                &"an earlier run with another config did not finish; what only that one asked for stays as it is",
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Directories in which an interrupted run may have left files under temporary names.
+fn leftover_places(unfinished: &Progress) -> std::collections::BTreeSet<RootPath> {
+    let mut places: std::collections::BTreeSet<RootPath> =
+        unfinished.files.keys().filter_map(RootPath::parent).collect();
+    if unfinished.is_some() {
+        // Where accounts and the record are.
+        places.insert(RootPath::root());
+        places.insert(RootPath::from("/etc"));
+    }
+    places
+}
+
+/// The plans of a dry run, as they were made.
+pub fn plans(world: DryRun<'_>) -> Vec<Plan> {
+    world.into_parts().0
+}

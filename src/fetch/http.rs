@@ -1,0 +1,95 @@
+//! One HTTP request and its answer: the edge below the policy of [`super::web`].
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::types::Hidden;
+
+/// Certificates that are trusted beside the system's, in DER.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// From `ignition.security.tls.certificateAuthorities`
+    pub extra: Vec<Vec<u8>>,
+}
+
+/// Request methods that platforms use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    #[default]
+    Get,
+    /// `PUT`, without a body: tokens of metadata services
+    Put,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method
+    pub method: Method,
+    /// The URL, `http:` or `https:`
+    pub url: Hidden,
+    /// The URL fit to be shown
+    pub shown: String,
+    /// All headers that are sent beside `Host`
+    pub headers: Vec<(String, Hidden)>,
+    /// Time until the answer's headers are there; `None` = without end
+    pub header_timeout: Option<Duration>,
+    /// Time until all of it, the body too, must be over; `None` = without end
+    pub budget: Option<Duration>,
+    /// Who is trusted
+    pub trust: Arc<Trust>,
+}
+
+/// An answer. The body may be read until it ends; it fails if it is cut short or the deadline passes.
+pub struct Response {
+    /// Status code
+    pub status: u16,
+    /// `Location`, if it is text
+    pub location: Option<Hidden>,
+    /// The body
+    pub body: Box<dyn Read + Send>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer. Nothing of the URL or the headers is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No name, no connection, no trust, a broken answer: it may go better next time
+    #[error("{0}")]
+    Transport(String),
+    /// The server did not begin to answer in time: it may go better next time
+    #[error("no answer began within {} s (ignition.timeouts.httpResponseHeaders)", .0.as_secs())]
+    HeaderTimeout(Duration),
+    /// The budget is used up
+    #[error("the time for it is over")]
+    Deadline,
+    /// The request itself is of no use
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl HttpError {
+    /// Whether another attempt makes sense.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(_) | Self::HeaderTimeout(_) => true,
+            Self::Deadline | Self::Invalid(_) => false,
+        }
+    }
+}
+
+/// The network. One call is one request on one connection: no retry, no redirect, no header of its own but `Host`.
+pub trait Http: Send + Sync {
+    /// Sends a request and waits for the answer's headers.
+    fn send(&self, request: &Request) -> Result<Response, HttpError>;
+}

@@ -1,0 +1,322 @@
+//! Fetching: from a resource of a config to a reader of its contents (spec/fetch.md 8).
+//!
+//! [`Fetch`] dispatches on the URL's scheme, one module each. HTTP has two layers: [`web`] is the policy (headers,
+//! attempts, redirects, statuses) and pure but for its clock; [`http::Http`] below it is one request on the network,
+//! [`network::Network`] the real one. What comes out passes small readers: [`gunzip`], [`hash`], [`limit`].
+//!
+//! No error shows user info or query of an URL, header values, or what a `data:` URL holds.
+
+pub mod data;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod gunzip;
+pub mod hash;
+pub mod http;
+pub mod limit;
+pub mod network;
+pub mod oem;
+pub mod pem;
+pub mod settings;
+pub mod source;
+pub mod tls;
+pub mod verified;
+pub mod web;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::grammar::data_url::DataUrlError;
+use crate::config::grammar::url::display;
+use crate::config::types::{Ignition, Resource};
+
+use crate::sys::{Clock, HostFiles};
+use http::{Http, Method, Trust};
+use limit::Limited;
+use settings::Settings;
+use source::{Scheme, Source};
+use verified::verified;
+use web::{Call, Web};
+
+/// The most that one config may hold, in bytes, wherever it comes from. Upstream has no limit but memory.
+pub const CONFIG_LIMIT: u64 = 256 << 20;
+
+/// The most that contents in a config may decompress to, in bytes: they are held in memory.
+const INLINE_LIMIT: u64 = 512 << 20;
+
+/// The most that one bundle of certificate authorities may hold, in bytes.
+const AUTHORITY_LIMIT: u64 = 64 << 20;
+
+/// Why something was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The resource is of no use as it stands.
+    #[error("cannot fetch {url}: {problem}")]
+    Invalid {
+        /// URL fit to be shown
+        url: String,
+        /// What is wrong
+        problem: String,
+    },
+    /// It is remote, and this stage does without the network.
+    #[error("{url} needs the network, which this stage does without")]
+    NeedNet {
+        /// URL fit to be shown
+        url: String,
+    },
+    /// Status 404.
+    #[error("{url} is not found (status 404): check the URL")]
+    NotFound {
+        /// URL fit to be shown
+        url: String,
+    },
+    /// A status that is neither success nor worth another attempt.
+    #[error("the server refuses {url} with status {status}: check the URL and its httpHeaders")]
+    Status {
+        /// URL fit to be shown
+        url: String,
+        /// Status code
+        status: u16,
+    },
+    /// The total budget is used up.
+    #[error(
+        "gave up on {url} after {attempts} attempts, its time is over (-fetch-timeout, or \
+         ignition.timeouts.httpTotal); the last one failed: {last}"
+    )]
+    Timeout {
+        /// URL fit to be shown
+        url: String,
+        /// How many attempts were made
+        attempts: u64,
+        /// Why the last one failed
+        last: String,
+    },
+    /// A loop of redirects.
+    #[error("{url} redirects more than {} times", web::MOST_REDIRECTS)]
+    Redirects {
+        /// URL fit to be shown
+        url: String,
+    },
+    /// This program does not do that yet.
+    #[error("cannot fetch {url}: {what} is not built yet")]
+    NotBuilt {
+        /// URL fit to be shown
+        url: String,
+        /// What is not built
+        what: String,
+    },
+    /// A `data:` URL that does not decode.
+    #[error("cannot decode a source")]
+    Data(#[source] DataUrlError),
+    /// A file of the OEM partition.
+    #[error("cannot fetch {url}")]
+    Oem {
+        /// URL fit to be shown
+        url: String,
+        /// Why
+        #[source]
+        source: oem::OemError,
+    },
+    /// A bundle of certificate authorities that does not hold certificates.
+    #[error("{url} is no bundle of certificate authorities")]
+    Authority {
+        /// URL fit to be shown
+        url: String,
+        /// Why
+        #[source]
+        source: pem::PemError,
+    },
+    /// The contents did not come whole, or are not those asked for.
+    #[error("cannot read {url} to its end")]
+    Read {
+        /// URL fit to be shown
+        url: String,
+        /// Why
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl FetchError {
+    /// Whether the network is all that is missing.
+    pub fn is_need_net(&self) -> bool {
+        matches!(self, Self::NeedNet { .. })
+    }
+}
+
+/// Gets the contents of resources. What the executor needs.
+pub trait Fetcher {
+    /// The contents, already decompressed. The hash is checked at the end: the read that would have said "end" fails with
+    /// an error that holds a [`hash::HashMismatch`].
+    fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError>;
+}
+
+/// The real fetcher, over the edges it is given.
+pub struct Fetch<'a> {
+    /// The network
+    pub http: &'a dyn Http,
+    /// Files of the running system
+    pub files: &'a dyn HostFiles,
+    /// Time
+    pub clock: &'a dyn Clock,
+    /// Where the OEM partition's files are, `/oem`
+    pub oem_dir: PathBuf,
+    /// Whether everything but `data:` and nothing is refused with [`FetchError::NeedNet`]
+    pub offline: bool,
+    /// How to fetch
+    pub settings: Settings,
+    /// Bundles of certificate authorities that were fetched, by source
+    authorities: BTreeMap<String, Vec<u8>>,
+}
+
+impl<'a> Fetch<'a> {
+    /// A fetcher that is online, with the settings that count before a config is known.
+    pub fn new(
+        http: &'a dyn Http,
+        files: &'a dyn HostFiles,
+        clock: &'a dyn Clock,
+        oem_dir: PathBuf,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            http,
+            files,
+            clock,
+            oem_dir,
+            offline: false,
+            settings,
+            authorities: BTreeMap::new(),
+        }
+    }
+
+    /// Takes timeouts, proxy and certificate authorities of a config. Timeouts and proxy that it does not name go back to
+    /// their defaults; authorities stay if it names none. They are fetched under the new timeouts and the old trust
+    /// (spec/fetch.md 8.3).
+    pub fn configure(&mut self, ignition: &Ignition) -> Result<(), FetchError> {
+        self.settings.update(&ignition.timeouts, &ignition.proxy);
+        let wanted = &ignition.security.tls.certificate_authorities;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut trust = Trust::default();
+        for resource in wanted {
+            let bytes = self.authority(resource)?;
+            let found = pem::certificates(&bytes).map_err(|source| FetchError::Authority {
+                url: shown(resource),
+                source,
+            })?;
+            trust.extra.extend(found);
+        }
+        self.settings.trust = Arc::new(trust);
+        Ok(())
+    }
+
+    /// The bytes of a bundle of certificate authorities; fetched once per source.
+    pub fn authority(&mut self, resource: &Resource) -> Result<Vec<u8>, FetchError> {
+        let key = resource.source.clone().unwrap_or_default().0;
+        if let Some(bytes) = self.authorities.get(&key) {
+            return Ok(bytes.clone());
+        }
+        let bytes = read_all(self.open(resource)?, AUTHORITY_LIMIT, &shown(resource))?;
+        self.authorities.insert(key, bytes.clone());
+        Ok(bytes)
+    }
+
+    /// HTTP as Ignition speaks it, for platforms.
+    pub fn web(&self) -> Web<'a> {
+        Web::new(self.http, self.clock)
+    }
+
+    fn stored(&self, source: &Source) -> Result<Box<dyn Read + Send + '_>, FetchError> {
+        let not_built = |what: &str| {
+            Err(FetchError::NotBuilt {
+                url: source.shown.clone(),
+                what: format!("fetching with {what}"),
+            })
+        };
+        match source.scheme {
+            Scheme::Nothing => Ok(Box::new(io::empty())),
+            Scheme::Data => {
+                let bytes = data::decode(&source.url).map_err(FetchError::Data)?;
+                Ok(Box::new(io::Cursor::new(bytes)))
+            }
+            Scheme::Oem => {
+                let bytes =
+                    oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| FetchError::Oem {
+                        url: source.shown.clone(),
+                        source: error,
+                    })?;
+                Ok(Box::new(io::Cursor::new(bytes)))
+            }
+            Scheme::Http | Scheme::Https => {
+                let call = Call {
+                    method: Method::Get,
+                    url: source.url.reveal().into(),
+                    headers: source.headers.clone(),
+                    retry_also: Vec::new(),
+                };
+                Ok(self.web().call(&call, &self.settings)?)
+            }
+            Scheme::Tftp => not_built("tftp:"),
+            Scheme::S3 => not_built("s3:"),
+            Scheme::Arn => not_built("arn:"),
+            Scheme::Gs => not_built("gs:"),
+        }
+    }
+}
+
+impl Fetcher for Fetch<'_> {
+    fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError> {
+        let source = Source::parse(resource)?;
+        if self.offline && !source.url.is_offline() {
+            return Err(FetchError::NeedNet { url: source.shown });
+        }
+        let stored = self.stored(&source)?;
+        if source.scheme == Scheme::Nothing {
+            // Neither decompressed nor checked (spec/fetch.md 8).
+            return Ok(stored);
+        }
+        Ok(verified(stored, source.compression, source.hash))
+    }
+}
+
+/// The contents of a resource that carries them itself: a `data:` URL, decompressed and checked, or an empty source.
+/// `None` for what has to be fetched.
+pub fn inline(resource: &Resource) -> Result<Option<Vec<u8>>, FetchError> {
+    let source = Source::parse(resource)?;
+    match source.scheme {
+        Scheme::Nothing => Ok(Some(Vec::new())),
+        Scheme::Data => {
+            let bytes = data::decode(&source.url).map_err(FetchError::Data)?;
+            if source.compression == verified::Compression::None && source.hash.is_none() {
+                return Ok(Some(bytes));
+            }
+            let reader = verified(bytes.as_slice(), source.compression, source.hash);
+            read_all(reader, INLINE_LIMIT, &source.shown).map(Some)
+        }
+        Scheme::Oem | Scheme::Http | Scheme::Https | Scheme::Tftp | Scheme::S3 | Scheme::Arn | Scheme::Gs => {
+            Ok(None)
+        }
+    }
+}
+
+/// The URL of a resource, fit to be shown.
+pub fn shown(resource: &Resource) -> String {
+    display(resource.source.as_ref().map_or("", |source| source.reveal()))
+}
+
+/// Everything a reader gives, at most `limit` bytes.
+pub fn read_all(reader: impl Read, limit: u64, shown: &str) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    match Limited::new(reader, limit).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(FetchError::Read {
+            url: shown.to_owned(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

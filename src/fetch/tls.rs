@@ -1,0 +1,81 @@
+//! Who is trusted: the system's bundle and what the config adds (spec/fetch.md 8.3). An empty set is legal: an initrd
+//! without a bundle still fetches over plain HTTP.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::http::Trust;
+use crate::sys::HostFiles;
+
+/// Where systems keep their bundle, the first that is there counts; in Go's order.
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The most that a bundle of the system may hold, in bytes.
+const LIMIT: u64 = 64 << 20;
+
+/// The system's bundle: the file of `SSL_CERT_FILE` if that is set, else the first of the usual ones. None: empty.
+pub fn system_bundle(files: &dyn HostFiles, ssl_cert_file: Option<&Path>) -> Vec<u8> {
+    let places: Vec<PathBuf> = match ssl_cert_file {
+        Some(path) => vec![path.to_path_buf()],
+        None => BUNDLES.iter().map(PathBuf::from).collect(),
+    };
+    for place in places {
+        match files.read(&place, LIMIT) {
+            Ok(Some(bytes)) => return bytes,
+            Ok(None) => {}
+            Err(error) => tracing::warn!("cannot read {}: {error}", place.display()),
+        }
+    }
+    Vec::new()
+}
+
+/// A TLS configuration that trusts the certificates of `bundle` (PEM; what is none is skipped, as Go does) and `trust`.
+pub fn config(bundle: &[u8], trust: &Trust) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok));
+    for der in &trust.extra {
+        roots.add(CertificateDer::from(der.clone()))?;
+    }
+    // The provider is named here: there is none for the whole process, and rustls would panic without one.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::host::FakeHost;
+
+    #[test]
+    fn the_first_bundle_counts_and_the_variable_replaces_the_list() {
+        let files = FakeHost::new()
+            .file(BUNDLES[1], "second")
+            .file(BUNDLES[2], "third")
+            .file("/own", "own");
+        assert_eq!(system_bundle(&files, None), b"second");
+        assert_eq!(system_bundle(&files, Some(Path::new("/own"))), b"own");
+        assert_eq!(system_bundle(&files, Some(Path::new("/missing"))), b"");
+        assert_eq!(system_bundle(&FakeHost::new(), None), b"");
+        assert_eq!(system_bundle(&files.deny(BUNDLES[0]), None), b"second");
+    }
+
+    #[test]
+    fn no_roots_at_all_are_legal() {
+        assert!(config(b"", &Trust::default()).is_ok());
+        assert!(config(b"junk", &Trust::default()).is_ok());
+    }
+}

@@ -1,0 +1,240 @@
+use super::super::fake::FakeHttp;
+use super::*;
+use crate::sys::clock::FakeClock;
+use std::time::Duration;
+
+fn call(url: &str) -> Call {
+    Call {
+        url: url.into(),
+        ..Call::default()
+    }
+}
+
+fn settings(total: Option<u64>) -> Settings {
+    let mut settings = Settings::at_start(Duration::ZERO);
+    settings.total = total.map(Duration::from_secs);
+    settings
+}
+
+fn waits(clock: &FakeClock) -> Vec<u128> {
+    clock.slept().iter().map(Duration::as_millis).collect()
+}
+
+fn text(mut body: Box<dyn Read + Send>) -> String {
+    let mut text = String::new();
+    body.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn statuses() {
+    for (status, want) in [
+        (200, Ok(())),
+        (204, Ok(())),
+        (404, Err("not found")),
+        (403, Err("status 403")),
+        (304, Err("status 304")),
+        (429, Err("status 429")),
+        (301, Err("status 301")),
+    ] {
+        let http = FakeHttp::default();
+        http.answer(status, b"x");
+        let clock = FakeClock::new();
+        let got = Web::new(&http, &clock).call(&call("http://h/a"), &settings(Some(60)));
+        match (got, want) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{status}: {error}"),
+            (got, _) => panic!("{status}: {:?}", got.map(|_| ())),
+        }
+    }
+}
+
+#[test]
+fn tries_again_with_doubling_waits() {
+    let http = FakeHttp::default();
+    for _ in 0..4 {
+        http.answer(503, b"");
+        http.fail(HttpError::Transport("connection refused".to_owned()));
+    }
+    http.answer(200, b"done");
+    let clock = FakeClock::new();
+    let body = Web::new(&http, &clock)
+        .call(&call("http://h/a"), &settings(None))
+        .unwrap();
+    assert_eq!(text(body), "done");
+    assert_eq!(waits(&clock), [200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+}
+
+#[test]
+fn the_total_budget_ends_it_and_the_last_error_is_named() {
+    let http = FakeHttp::default();
+    for _ in 0..100 {
+        http.fail(HttpError::Transport("connection refused".to_owned()));
+    }
+    let clock = FakeClock::new();
+    let error = Web::new(&http, &clock)
+        .call(&call("http://u:canary@h/a?canary"), &settings(Some(4)))
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(waits(&clock), [200, 400, 800, 1600]);
+    let text = error.to_string();
+    assert!(
+        text.contains("5 attempts") && text.contains("connection refused"),
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn an_extra_status_is_tried_again() {
+    let http = FakeHttp::default();
+    http.answer(429, b"");
+    http.answer(200, b"ok");
+    let clock = FakeClock::new();
+    let mut call = call("http://h/a");
+    call.retry_also = vec![429];
+    assert!(Web::new(&http, &clock).call(&call, &settings(None)).is_ok());
+}
+
+#[test]
+fn what_would_end_the_same_way_is_not_tried_again() {
+    let http = FakeHttp::default();
+    http.fail(HttpError::Invalid("bad header".to_owned()));
+    let clock = FakeClock::new();
+    assert!(
+        Web::new(&http, &clock)
+            .call(&call("http://h/"), &settings(None))
+            .is_err()
+    );
+    for url in [
+        "http:///path",
+        "http://",
+        "http:h",
+        "http://user@/x",
+        "http://h\\evil/",
+    ] {
+        assert!(
+            Web::new(&http, &clock).call(&call(url), &settings(None)).is_err(),
+            "{url}"
+        );
+    }
+    assert_eq!(waits(&clock), [0_u128; 0]);
+    assert_eq!(http.requests().len(), 1);
+}
+
+#[test]
+fn default_headers_and_their_replacement() {
+    let http = FakeHttp::default();
+    http.answer(200, b"");
+    let clock = FakeClock::new();
+    let mut call = call("http://h/");
+    call.headers = vec![
+        ("accept".to_owned(), "first".into()),
+        ("Accept".to_owned(), "second".into()),
+        ("X-Key".to_owned(), "value".into()),
+        ("host".to_owned(), "other".into()),
+        ("Content-Length".to_owned(), "7".into()),
+    ];
+    Web::new(&http, &clock).call(&call, &settings(None)).unwrap();
+    let sent: Vec<String> = http.requests()[0]
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.reveal()))
+        .collect();
+    let agent = format!(
+        "User-Agent: Ignition/2.26.0 ignition-rs/{}",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(
+        sent,
+        [
+            agent.as_str(),
+            "Accept-Encoding: identity",
+            "Accept: second",
+            "X-Key: value"
+        ]
+    );
+}
+
+#[test]
+fn redirects_drop_every_header_and_resolve_relative_targets() {
+    let http = FakeHttp::default();
+    http.redirect(307, "/two?x=1");
+    http.redirect(302, "https://other/three");
+    http.answer(200, b"end");
+    let clock = FakeClock::new();
+    let mut call = call("http://h/one");
+    call.method = Method::Put;
+    call.headers = vec![("Authorization".to_owned(), "canary".into())];
+    assert_eq!(
+        text(Web::new(&http, &clock).call(&call, &settings(None)).unwrap()),
+        "end"
+    );
+    let requests = http.requests();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|request| (request.method, request.url.reveal(), request.headers.len()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Method::Put, "http://h/one", 4),
+            (Method::Put, "http://h/two?x=1", 0),
+            (Method::Get, "https://other/three", 0)
+        ]
+    );
+}
+
+#[test]
+fn redirects_that_lead_nowhere() {
+    for target in ["ftp://h/x", "http://"] {
+        let http = FakeHttp::default();
+        http.redirect(302, target);
+        let clock = FakeClock::new();
+        assert!(
+            Web::new(&http, &clock)
+                .call(&call("http://h/"), &settings(None))
+                .is_err(),
+            "{target}"
+        );
+    }
+    let http = FakeHttp::default();
+    for _ in 0..1000 {
+        http.redirect(302, "/again");
+    }
+    let clock = FakeClock::new();
+    let error = Web::new(&http, &clock)
+        .call(&call("http://h/"), &settings(None))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, FetchError::Redirects { .. }), "{error}");
+    assert_eq!(http.requests().len(), MOST_REDIRECTS + 1);
+}
+
+#[test]
+fn a_proxy_is_refused_and_not_passed_by() {
+    let table = [
+        ("http://h/", Some("http://u:canary@p"), None, true),
+        ("http://h/", None, Some("http://p"), false),
+        ("https://h/", Some("http://p"), None, false),
+        ("https://h/", None, Some("http://p"), true),
+        ("http://127.0.0.1:80/", Some("http://p"), None, false),
+        ("http://[::1]/", Some("http://p"), None, false),
+        ("http://localhost/", Some("http://p"), None, false),
+        ("http://h/", Some(""), None, false),
+    ];
+    for (url, http_proxy, https_proxy, refused) in table {
+        let http = FakeHttp::default();
+        http.answer(200, b"");
+        let clock = FakeClock::new();
+        let mut settings = settings(None);
+        settings.proxy.http_proxy = http_proxy.map(Hidden::from);
+        settings.proxy.https_proxy = https_proxy.map(Hidden::from);
+        let got = Web::new(&http, &clock).call(&call(url), &settings).map(|_| ());
+        assert_eq!(got.is_err(), refused, "{url}");
+        if let Err(error) = got {
+            assert!(matches!(error, FetchError::NotBuilt { .. }));
+            assert!(!error.to_string().contains("canary"));
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The log (spec/cli.md 6): levels, the stack of prefixes, operations, structured messages, panics.
+//!
+//! Whoever logs uses `tracing`'s macros; spans made here become prefixes: `INFO     : files: createFiles: op(1f): …`.
+//! Only events of this crate are written: those of libraries may hold URLs. Nothing secret is ever logged; messages are
+//! written so that terminals and line-based readers cannot be fooled by what is in them.
+
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, EnteredSpan, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::stages::Stage;
+use crate::sys::journal::{self, Kmsg, Priority, Sink, Stdout, Syslog};
+
+/// The tag of every message, in journald the identifier.
+const TAG: &str = "ignition";
+
+/// Target of events that report a failure. The level exists only here: `tracing` ends at error.
+pub const CRITICAL: &str = "ignition::critical";
+
+/// Target of events of level notice.
+pub const NOTICE: &str = "ignition::notice";
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The system log; in an initrd without one the kernel log; else stdout
+    System,
+    /// `-log-to-stdout`
+    Stdout,
+}
+
+/// Starts the log of the process, panics included. Call it once, in `main`.
+pub fn start(destination: Destination) {
+    let (sink, trouble) = open(destination);
+    let sink: Arc<dyn Sink> = sink.into();
+    set_panic_hook(Arc::clone(&sink));
+    // It fails only if there is a log already, which then serves.
+    let _kept = tracing::subscriber::set_global_default(Registry::default().with(Lines { sink }));
+    if let Some(trouble) = trouble {
+        tracing::error!("cannot open the system log, logging to stdout: {trouble}");
+    }
+}
+
+fn open(destination: Destination) -> (Box<dyn Sink>, Option<std::io::Error>) {
+    if destination == Destination::Stdout {
+        return (Box::new(Stdout), None);
+    }
+    match Syslog::connect(&journal::SYSLOG_SOCKETS, TAG) {
+        Ok(syslog) => (Box::new(syslog), None),
+        Err(trouble) => match Kmsg::open(TAG) {
+            Ok(kmsg) => (Box::new(kmsg), None),
+            Err(_) => (Box::new(Stdout), Some(trouble)),
+        },
+    }
+}
+
+/// Panics are bugs. The place is logged; the message only if it is a constant, because a made one can hold anything.
+fn set_panic_hook(sink: Arc<dyn Sink>) {
+    std::panic::set_hook(Box::new(move |info| {
+        sink.write(Priority::Critical, &panic_message(info));
+        std::process::abort();
+    }));
+}
+
+fn panic_message(info: &std::panic::PanicHookInfo<'_>) -> String {
+    let place = info
+        .location()
+        .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let what = info
+        .payload()
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("message withheld");
+    format!("panic at {place}: {what}; this is a bug in ignition-rs, please report it")
+}
+
+/// Enters a stage: its name comes before every message until the guard goes.
+pub fn stage(stage: Stage) -> EnteredSpan {
+    tracing::info_span!(target: TAG, "stage", prefix = stage.name()).entered()
+}
+
+/// Enters a named part of a stage: `createFiles`.
+pub fn part(name: &'static str) -> EnteredSpan {
+    tracing::info_span!(target: TAG, "part", prefix = name).entered()
+}
+
+/// Does something and logs its start and its end under an own number. A failure is critical: the run fails with it.
+pub fn operation<T, E: Error>(what: &dyn fmt::Display, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    static COUNTER: AtomicU32 = AtomicU32::new(1);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let _span =
+        tracing::info_span!(target: TAG, "operation", prefix = %format_args!("op({number:x})")).entered();
+    tracing::info!(target: TAG, "[started]  {what}");
+    let result = work();
+    match &result {
+        Ok(_) => tracing::info!(target: TAG, "[finished] {what}"),
+        Err(error) => critical(&format_args!("[failed]   {what}: {}", Chain(error))),
+    }
+    result
+}
+
+/// Logs a failure that ends the run. Everything that the run survives has a lower level: the level says "not provisioned".
+pub fn critical(message: &dyn fmt::Display) {
+    tracing::error!(target: CRITICAL, "{message}");
+}
+
+/// Logs something that whoever reads the log should not miss.
+pub fn notice(message: &dyn fmt::Display) {
+    tracing::info!(target: NOTICE, "{message}");
+}
+
+/// An error with its causes, on one line.
+pub struct Chain<'a>(pub &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Tells the journal which config was used. No journal is no trouble; what it answers is logged.
+pub fn journal_config(kind: &str, source: &str, referenced: bool) {
+    let sent = journal::send(
+        journal::JOURNAL_SOCKET,
+        &[
+            ("MESSAGE", &format!("fetched {kind} config from {source}")),
+            ("PRIORITY", "6"),
+            ("SYSLOG_IDENTIFIER", TAG),
+            ("MESSAGE_ID", "57124006b5c94805b77ce473e92a8aeb"),
+            ("IGNITION_CONFIG_TYPE", kind),
+            ("IGNITION_CONFIG_SRC", source),
+            (
+                "IGNITION_CONFIG_REFERENCED",
+                if referenced { "true" } else { "false" },
+            ),
+        ],
+    );
+    if let Err(error) = sent
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("cannot tell the journal about the config: {error}");
+    }
+}
+
+/// Tells the journal which user's SSH keys were written where. Errors are ignored.
+pub fn journal_ssh_keys(user: &str, path: &str) {
+    let _ignored = journal::send(
+        journal::JOURNAL_SOCKET,
+        &[
+            (
+                "MESSAGE",
+                &format!("wrote ssh authorized keys file for user: {user}"),
+            ),
+            ("PRIORITY", "6"),
+            ("SYSLOG_IDENTIFIER", TAG),
+            ("MESSAGE_ID", "225067b87bbd4a0cb6ab151f82fa364b"),
+            ("IGNITION_USER_NAME", user),
+            ("IGNITION_PATH", path),
+        ],
+    );
+}
+
+/// Writes events as lines.
+struct Lines {
+    sink: Arc<dyn Sink>,
+}
+
+/// The prefix that a span stands for.
+struct Prefix(String);
+
+#[derive(Default)]
+struct Texts {
+    message: String,
+    prefix: Option<String>,
+}
+
+impl Visit for Texts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => {
+                let _ = write!(self.message, "{value:?}");
+            }
+            "prefix" => self.prefix = Some(format!("{value:?}")),
+            name => {
+                let _ = write!(self.message, " {name}={value:?}");
+            }
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "prefix" {
+            self.prefix = Some(value.to_owned());
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+}
+
+fn is_ours(target: &str) -> bool {
+    let root = target.split("::").next().unwrap_or_default();
+    root == env!("CARGO_CRATE_NAME") || root == TAG
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
+        is_ours(metadata.target()) && *metadata.level() <= Level::DEBUG
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut texts = Texts::default();
+        attributes.record(&mut texts);
+        if let (Some(prefix), Some(span)) = (texts.prefix, context.span(id)) {
+            span.extensions_mut().insert(Prefix(prefix));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut texts = Texts::default();
+        event.record(&mut texts);
+        let mut line = String::new();
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
+            if let Some(Prefix(prefix)) = span.extensions().get::<Prefix>() {
+                let _ = write!(line, "{prefix}: ");
+            }
+        }
+        line.push_str(&texts.message);
+        let metadata = event.metadata();
+        self.sink
+            .write(priority(metadata.target(), *metadata.level()), &plain(&line));
+    }
+}
+
+fn priority(target: &str, level: Level) -> Priority {
+    match (target, level) {
+        (CRITICAL, _) => Priority::Critical,
+        (NOTICE, _) => Priority::Notice,
+        (_, Level::ERROR) => Priority::Error,
+        (_, Level::WARN) => Priority::Warning,
+        (_, Level::INFO) => Priority::Info,
+        (_, Level::DEBUG | Level::TRACE) => Priority::Debug,
+    }
+}
+
+/// A message that cannot pass for another one: further lines are indented, control characters are spelled out.
+fn plain(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    for letter in message.trim_end_matches('\n').chars() {
+        match letter {
+            '\n' => out.push_str("\n  "),
+            '\t' => out.push('\t'),
+            letter if letter.is_control() => out.extend(letter.escape_default()),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Sink for Kept {
+        fn write(&self, priority: Priority, message: &str) {
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("{} {message}", priority.word()));
+        }
+    }
+
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        let kept = Arc::new(Kept::default());
+        let subscriber = Registry::default().with(Lines { sink: kept.clone() });
+        tracing::subscriber::with_default(subscriber, work);
+        kept.0.lock().unwrap().drain(..).collect()
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    /// The number of the operation depends on what other tests did.
+    fn without_number(line: &str) -> String {
+        let (level, rest) = line.split_once("op(").unwrap();
+        let (_, message) = rest.split_once("): ").unwrap();
+        format!("{level}op(N): {message}")
+    }
+
+    #[test]
+    fn levels_and_prefixes() {
+        let lines = logged(|| {
+            tracing::info!("before");
+            let _stage = stage(Stage::Files);
+            tracing::debug!("in the stage");
+            let part = part("createFiles");
+            tracing::warn!(path = "/x", "in the part");
+            drop(part);
+            tracing::error!("survivable");
+            notice(&"look");
+            critical(&"dead");
+            tracing::trace!("too much");
+            tracing::info!(target: "hyper::client", "not ours");
+            tracing::info!(target: "ignition_rs_other", "ours by name only");
+        });
+        assert_eq!(
+            lines,
+            [
+                "INFO     : before",
+                "DEBUG    : files: in the stage",
+                "WARNING  : files: createFiles: in the part path=\"/x\"",
+                "ERROR    : files: survivable",
+                "NOTICE   : files: look",
+                "CRITICAL : files: dead",
+            ]
+        );
+    }
+
+    #[test]
+    fn operations() {
+        let lines = logged(|| {
+            let _ = operation(&"writing file", || Ok::<_, std::fmt::Error>(()));
+            let _ = operation(&"writing file", || {
+                Err::<(), _>(Outer(std::io::Error::other("inner")))
+            });
+        });
+        let lines: Vec<String> = lines.iter().map(|line| without_number(line)).collect();
+        assert_eq!(
+            lines,
+            [
+                "INFO     : op(N): [started]  writing file",
+                "INFO     : op(N): [finished] writing file",
+                "INFO     : op(N): [started]  writing file",
+                "CRITICAL : op(N): [failed]   writing file: outer: inner",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_grow() {
+        let lines = logged(|| {
+            for _ in 0..2 {
+                let _ = operation(&"x", || Ok::<_, std::fmt::Error>(()));
+            }
+        });
+        assert_ne!(lines[0], lines[2]);
+        assert_eq!(lines[0].replace("[started] ", "[finished]"), lines[1]);
+    }
+
+    #[test]
+    fn messages_cannot_forge_lines_or_drive_a_terminal() {
+        let lines = logged(|| tracing::info!("a\nCRITICAL : b\x1b[2J\r\u{9b}c\n"));
+        assert_eq!(lines, ["INFO     : a\n  CRITICAL : b\\u{1b}[2J\\r\\u{9b}c"]);
+    }
+
+    #[test]
+    fn stdout_is_what_was_asked_for() {
+        let (_, trouble) = open(Destination::Stdout);
+        assert!(trouble.is_none());
+    }
+}

@@ -1,0 +1,257 @@
+//! Where log lines go: the system log's datagram socket, the kernel log, stdout; and structured messages to the journal.
+
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Priorities of syslog(3), with facility kern, which is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Priority {
+    /// 2: a failure
+    Critical = 2,
+    /// 3
+    Error = 3,
+    /// 4
+    Warning = 4,
+    /// 5
+    Notice = 5,
+    /// 6
+    Info = 6,
+    /// 7
+    Debug = 7,
+}
+
+impl Priority {
+    fn number(self) -> u8 {
+        match self {
+            Self::Critical => 2,
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Notice => 5,
+            Self::Info => 6,
+            Self::Debug => 7,
+        }
+    }
+
+    /// The word on stdout, nine columns with its colon (spec/cli.md 6).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Critical => "CRITICAL :",
+            Self::Error => "ERROR    :",
+            Self::Warning => "WARNING  :",
+            Self::Notice => "NOTICE   :",
+            Self::Info => "INFO     :",
+            Self::Debug => "DEBUG    :",
+        }
+    }
+}
+
+/// Takes log lines. What cannot be written is lost: a log that fails must not fail the run.
+pub trait Sink: Send + Sync {
+    /// One message, which may have several lines.
+    fn write(&self, priority: Priority, message: &str);
+}
+
+/// Lines on stdout.
+#[derive(Debug)]
+pub struct Stdout;
+
+impl Sink for Stdout {
+    fn write(&self, priority: Priority, message: &str) {
+        // One write per line: the pipe's other end sees whole lines even if this process is killed.
+        let line = format!("{} {message}\n", priority.word());
+        let mut out = io::stdout().lock();
+        let _lost = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Where the system log's socket is, as Go's `log/syslog` looks for it.
+pub const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
+
+/// Datagrams to the system log.
+#[derive(Debug)]
+pub struct Syslog {
+    socket: UnixDatagram,
+    tag: &'static str,
+}
+
+impl Syslog {
+    /// Connects to the first socket that takes a connection.
+    pub fn connect(paths: &[&str], tag: &'static str) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        let mut refused = io::Error::from(io::ErrorKind::NotFound);
+        for path in paths {
+            match socket.connect(path) {
+                Ok(()) => return Ok(Self { socket, tag }),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+}
+
+impl Sink for Syslog {
+    fn write(&self, priority: Priority, message: &str) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let line = syslog_line(priority, now, self.tag, std::process::id(), message);
+        let _lost = self.socket.send(line.as_bytes());
+    }
+}
+
+/// The kernel log, for an initrd in which no system log runs yet.
+#[derive(Debug)]
+pub struct Kmsg {
+    device: Mutex<std::fs::File>,
+    tag: &'static str,
+}
+
+impl Kmsg {
+    /// Opens `/dev/kmsg`, in an initrd only: anywhere else it is the log of the host.
+    pub fn open(tag: &'static str) -> io::Result<Self> {
+        std::fs::metadata("/etc/initrd-release")?;
+        let device = std::fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
+        Ok(Self {
+            device: Mutex::new(device),
+            tag,
+        })
+    }
+}
+
+impl Sink for Kmsg {
+    fn write(&self, priority: Priority, message: &str) {
+        let Ok(mut device) = self.device.lock() else {
+            return;
+        };
+        // One record per write, each of at most about a thousand bytes.
+        for line in message.lines() {
+            let end = line
+                .char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at <= 900)
+                .last()
+                .unwrap_or(0);
+            let shown = if line.len() > 900 {
+                line.get(..end).unwrap_or(line)
+            } else {
+                line
+            };
+            let record = format!("<{}>{}: {shown}\n", priority.number(), self.tag);
+            let _lost = device.write_all(record.as_bytes());
+        }
+    }
+}
+
+/// A datagram of syslog(3): `<6>Jan  2 15:04:05 ignition[7]: message`, time in UTC.
+fn syslog_line(priority: Priority, seconds: u64, tag: &str, process: u32, message: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    // Days to month and day: Howard Hinnant's civil_from_days, years beginning in March.
+    let day_of_era = (seconds / 86_400 + 719_468) % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = usize::try_from((shifted + 2) % 12).unwrap_or_default();
+    let month = MONTHS.get(month).copied().unwrap_or("Jan");
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let number = priority.number();
+    format!("<{number}>{month} {day:>2} {hour:02}:{minute:02}:{second:02} {tag}[{process}]: {message}")
+}
+
+/// Where the journal takes structured messages.
+pub const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
+
+/// Sends one structured message to the journal. Not found means that there is no journal.
+pub fn send(socket: &str, fields: &[(&str, &str)]) -> io::Result<()> {
+    let sender = UnixDatagram::unbound()?;
+    sender.send_to(&journal_message(fields), socket)?;
+    Ok(())
+}
+
+/// The native protocol: `NAME=value`, or for values with line feeds the length in eight little-endian bytes.
+fn journal_message(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in fields {
+        out.extend_from_slice(name.as_bytes());
+        if value.contains('\n') {
+            out.push(b'\n');
+            out.extend_from_slice(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes());
+        } else {
+            out.push(b'=');
+        }
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_ten_columns() {
+        use Priority::{Critical, Debug, Error, Info, Notice, Warning};
+        for priority in [Critical, Error, Warning, Notice, Info, Debug] {
+            assert_eq!(priority.word().len(), 10, "{priority:?}");
+            assert!(priority.word().ends_with(':'));
+        }
+    }
+
+    #[test]
+    fn syslog_dates() {
+        // date -u -d @N '+%b %e %T'
+        for (seconds, date) in [
+            (0, "Jan  1 00:00:00"),
+            (951_782_400, "Feb 29 00:00:00"),
+            (1_709_251_199, "Feb 29 23:59:59"),
+            (1_709_251_200, "Mar  1 00:00:00"),
+            (1_767_225_599, "Dec 31 23:59:59"),
+            (4_102_444_800, "Jan  1 00:00:00"),
+        ] {
+            assert_eq!(
+                syslog_line(Priority::Info, seconds, "ignition", 7, "x"),
+                format!("<6>{date} ignition[7]: x")
+            );
+        }
+    }
+
+    #[test]
+    fn syslog_takes_the_first_socket_that_answers() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let sink = Syslog::connect(&["/nonexistent/log", path.to_str().unwrap()], "ignition").unwrap();
+        sink.write(Priority::Critical, "two\nlines");
+        let mut buffer = [0; 256];
+        let size = receiver.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..size]).unwrap();
+        assert!(text.starts_with("<2>"), "{text}");
+        assert!(
+            text.ends_with(&format!(" ignition[{}]: two\nlines", std::process::id())),
+            "{text}"
+        );
+        assert!(Syslog::connect(&["/nonexistent/log"], "ignition").is_err());
+    }
+
+    #[test]
+    fn journal_protocol() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        send(path.to_str().unwrap(), &[("MESSAGE", "a\nb"), ("PRIORITY", "6")]).unwrap();
+        let mut buffer = [0; 256];
+        let size = receiver.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..size], b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\n");
+        assert_eq!(
+            send("/nonexistent", &[]).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+}

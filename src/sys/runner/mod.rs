@@ -1,0 +1,150 @@
+//! Starting programs.
+
+mod fake;
+mod system;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+
+pub use fake::FakeRunner;
+pub use system::System;
+
+use crate::plan::Secret;
+use crate::sys::Tool;
+
+/// A program and what it is given. Secrets go to its standard input, never into the arguments: those are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Which program
+    pub tool: Tool,
+    /// Its arguments, without its name
+    pub args: Vec<OsString>,
+    /// What it reads on standard input; without it, /dev/null
+    pub stdin: Option<Secret<Vec<u8>>>,
+}
+
+impl Invocation {
+    /// A program with its arguments and nothing to read.
+    pub fn new<I>(tool: Tool, args: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        Self {
+            tool,
+            args: args.into_iter().map(Into::into).collect(),
+            stdin: None,
+        }
+    }
+}
+
+impl fmt::Display for Invocation {
+    /// The command line as a shell would read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tool.name())?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
+    }
+}
+
+/// An argument as a shell would read it.
+fn quoted(arg: &OsStr) -> String {
+    let text = arg.to_string_lossy();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=./,:@%+*".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", printable(&text).replace('\'', "'\\''"))
+    }
+}
+
+/// Text without control characters: a program's words must not move the cursor of the console.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
+/// What a program that succeeded said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its standard output, the first [`STDOUT_MAX`] bytes
+    pub stdout: Vec<u8>,
+    /// The last lines of its standard error, printable
+    pub stderr: String,
+}
+
+/// How many bytes of a program's standard output are kept.
+pub const STDOUT_MAX: usize = 1024 * 1024;
+
+/// How many bytes of a program's standard error are kept: the last ones.
+pub const STDERR_MAX: usize = 4096;
+
+/// How a program ended that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code
+    Code(i32),
+    /// By this signal
+    Signal(i32),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// A program could not be run, or did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It is not on `PATH`.
+    #[error("{tool} not found: install it into the initrd (looked in {path})")]
+    NotFound {
+        /// Which
+        tool: Tool,
+        /// The `PATH` that was searched
+        path: String,
+    },
+    /// The system would not start it, or not tell how it ended.
+    #[error("cannot run `{command}`")]
+    Start {
+        /// Command line
+        command: String,
+        /// Why
+        #[source]
+        source: io::Error,
+    },
+    /// It ran and said no.
+    #[error("`{command}` failed with {ended}{}", said(stderr))]
+    Failed {
+        /// Command line
+        command: String,
+        /// How it ended
+        ended: Ended,
+        /// The last lines of its standard error, printable
+        stderr: String,
+    },
+}
+
+fn said(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
+    if last.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", last.join("; "))
+    }
+}
+
+/// Runs programs.
+pub trait Runner {
+    /// Runs a program to its end. Anything but exit code 0 is an error.
+    fn run(&self, invocation: &Invocation) -> Result<Output, RunError>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The programs that this one starts. The dracut module's list of programs is checked against [`Tool::ALL`].
+
+use std::fmt;
+
+/// A program that must be in the initrd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tool {
+    /// Creates users
+    Useradd,
+    /// Changes users
+    Usermod,
+    /// Deletes users
+    Userdel,
+    /// Creates groups
+    Groupadd,
+    /// Changes groups
+    Groupmod,
+    /// Deletes groups
+    Groupdel,
+    /// Asks whether units are enabled, and disables them
+    Systemctl,
+    /// Loads kernel modules of platforms
+    Modprobe,
+    /// Says whether this is a live system; the distribution's own, and optional
+    IsLiveImage,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Useradd,
+        Self::Usermod,
+        Self::Userdel,
+        Self::Groupadd,
+        Self::Groupmod,
+        Self::Groupdel,
+        Self::Systemctl,
+        Self::Modprobe,
+        Self::IsLiveImage,
+    ];
+
+    /// Its name, which is looked up on `PATH`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Useradd => "useradd",
+            Self::Usermod => "usermod",
+            Self::Userdel => "userdel",
+            Self::Groupadd => "groupadd",
+            Self::Groupmod => "groupmod",
+            Self::Groupdel => "groupdel",
+            Self::Systemctl => "systemctl",
+            Self::Modprobe => "modprobe",
+            Self::IsLiveImage => "is-live-image",
+        }
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

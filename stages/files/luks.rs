@@ -1,0 +1,208 @@
+//! What encrypted volumes need on later boots: key files and crypttab, `cex` key files; and the files that the platform
+//! provider asks for (spec/mount_files.md 8 and 9).
+
+use std::collections::BTreeMap;
+
+use crate::config::grammar::data_url;
+use crate::config::types::{Clevis, File, Hidden, Luks, NodeOwner, Resource};
+use crate::plan::{Access, Change, Plan};
+use crate::report::Pointer;
+use crate::stages::{Phase, PlanError, Stage};
+use crate::view::{Node, Owner, RootPath, View};
+
+use super::place::root_access;
+use super::planner::Planner;
+use super::units::check_name;
+use super::{Input, refuse};
+
+const CRYPTTAB: &str = "/etc/crypttab";
+const KEYS: &str = "/etc/luks";
+const VOLUME_KEYS: &str = "/etc/zkey/repository";
+
+/// Plans the luks phase.
+///
+/// # Errors
+///
+/// A volume without UUID, a key that the disks stage did not leave in the state file, a key file that is not this
+/// run's.
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    // The disks stage is not built yet, so no volume can be asked.
+    plan_volumes(input, &BTreeMap::new(), view)
+}
+
+/// Plans it with what `cryptsetup luksUUID` says of each volume, by its name in the config.
+fn plan_volumes(
+    input: &Input<'_>,
+    uuids: &BTreeMap<String, String>,
+    view: &dyn View,
+) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
+    let storage = Pointer::root().key("storage");
+    let volumes = || {
+        let list = storage.key("luks");
+        input
+            .config
+            .storage
+            .luks
+            .iter()
+            .enumerate()
+            .map(move |(index, luks)| (luks, list.index(index)))
+    };
+    for (luks, at) in volumes() {
+        check_name(&luks.name, &at.key("name"))?;
+        if !is_present(&luks.clevis) {
+            write_key(&mut planner, input, luks, &at)?;
+        }
+    }
+    for (luks, at) in volumes() {
+        let Some(uuid) = uuids.get(&luks.name) else {
+            return Err(refuse(
+                at,
+                format!("the UUID of the encrypted volume {} is not known", luks.name),
+                "run the disks stage first",
+            ));
+        };
+        add_to_crypttab(&mut planner, luks, uuid.trim(), &at)?;
+    }
+    for (name, url) in input.state.luks_volume_key_files {
+        let at = storage.key("luks");
+        check_name(name, &at)?;
+        let path = RootPath::from(VOLUME_KEYS).join(name);
+        planner.put_file(&path, decode(url, &at)?, root_access(0o600), &at)?;
+    }
+    for file in input.state.provider_files {
+        write_provider_file(&mut planner, file)?;
+    }
+    Ok(planner.finish(Stage::Files, Phase::Luks))
+}
+
+/// Whether clevis unlocks the volume, so that no key file is kept (spec/config.md 5.9).
+fn is_present(clevis: &Clevis) -> bool {
+    clevis.custom.pin.as_ref().is_some_and(|pin| !pin.is_empty())
+        || !clevis.tang.is_empty()
+        || clevis.tpm2 == Some(true)
+        || clevis.threshold.is_some_and(|threshold| threshold != 0)
+}
+
+fn key_path(luks: &Luks) -> RootPath {
+    RootPath::from(KEYS).join(&luks.name)
+}
+
+fn write_key(
+    planner: &mut Planner<'_>,
+    input: &Input<'_>,
+    luks: &Luks,
+    at: &Pointer,
+) -> Result<(), PlanError> {
+    let Some(url) = input.state.luks_key_files.get(&luks.name) else {
+        return Err(refuse(
+            at.clone(),
+            format!("the state file has no key for {}", luks.name),
+            "run the disks stage first, with the same state file",
+        ));
+    };
+    let bytes = decode(url, at)?;
+    let directory = planner.follow(&RootPath::from(KEYS), at)?;
+    planner.make_parents(&directory, at)?;
+    planner.make_levels(&directory, &root_access(0o700), at)?;
+    let path = planner.resolve(&key_path(luks), at)?;
+    if planner.node(&path, at)?.is_some() && !planner.was_written(&path, at)? {
+        return Err(refuse(
+            at.clone(),
+            format!("{path} exists already"),
+            "remove it: it is the key of another volume, and would be lost",
+        ));
+    }
+    planner.put_file(&path, bytes, root_access(0o600), at)
+}
+
+fn add_to_crypttab(
+    planner: &mut Planner<'_>,
+    luks: &Luks,
+    uuid: &str,
+    at: &Pointer,
+) -> Result<(), PlanError> {
+    let clevis = &luks.clevis;
+    let key = if is_present(clevis) {
+        "none".to_owned()
+    } else {
+        key_path(luks).to_string()
+    };
+    let custom = clevis.custom.pin.as_ref().is_some_and(|pin| !pin.is_empty());
+    let network = !clevis.tang.is_empty() || (custom && clevis.custom.needs_network == Some(true));
+    let options = if network { "luks,_netdev" } else { "luks" };
+    let line = format!("{} UUID={uuid} {key} {options}", luks.name);
+    let what = format!("adds a line for {}", luks.name);
+    let change = |exists| {
+        if exists {
+            Change::Modify { what }
+        } else {
+            Change::Create
+        }
+    };
+    planner.append_line(&RootPath::from(CRYPTTAB), line.as_bytes(), 0o600, change, at)?;
+    let path = planner.follow(&RootPath::from(CRYPTTAB), at)?;
+    let Some(node) = planner.node(&path, at)? else {
+        return Ok(());
+    };
+    let access = Access {
+        user: node.user.clone(),
+        group: node.group.clone(),
+        mode: 0o600,
+    };
+    planner.set_access_if_needed(&path, &node, access, at)
+}
+
+/// Provider files have no place in the config, so the root stands for it.
+fn write_provider_file(planner: &mut Planner<'_>, file: &File) -> Result<(), PlanError> {
+    let at = &Pointer::root();
+    let bytes = match source(&file.contents) {
+        None => Vec::new(),
+        Some(url) => decode(url, at)?,
+    };
+    let mode = file.mode.map_or(Ok(0o644), u32::try_from).unwrap_or(0o600) & 0o7777;
+    let access = Access {
+        user: owner(&file.user),
+        group: owner(&file.group),
+        mode,
+    };
+    let path = planner.resolve(&RootPath::from(file.path.as_str()), at)?;
+    if let Some(node) = planner.node(&path, at)?.filter(Node::is_directory) {
+        planner.remove(&path, &node, at)?;
+    }
+    planner.put_file(&path, bytes, access, at)
+}
+
+fn source(resource: &Resource) -> Option<&Hidden> {
+    resource
+        .source
+        .as_ref()
+        .filter(|source| !source.reveal().is_empty())
+}
+
+/// Providers give ids or nothing.
+fn owner(owner: &NodeOwner) -> Owner {
+    match (&owner.name, owner.id.map(u32::try_from)) {
+        (_, Some(Ok(id))) => Owner::Id(id),
+        (Some(name), _) => Owner::Account(name.clone()),
+        _ => Owner::ROOT,
+    }
+}
+
+/// The bytes of a `data:` URL of the state file, which this program itself has written.
+fn decode(url: &Hidden, at: &Pointer) -> Result<Vec<u8>, PlanError> {
+    let bytes = url
+        .reveal()
+        .starts_with("data:")
+        .then(|| data_url::decode(url.reveal()).ok());
+    bytes.flatten().ok_or_else(|| {
+        refuse(
+            at.clone(),
+            "the state file holds something that is not a data: URL",
+            "run the stages again from the first",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The preset file that enables and disables units (spec/mount_files.md 7).
+
+use std::collections::BTreeMap;
+
+use crate::config::types::Unit;
+use crate::plan::{Action, Change, Plan};
+use crate::report::Pointer;
+use crate::stages::{Phase, PlanError, Stage};
+use crate::view::{Enabled, RootPath, View};
+
+use super::Input;
+use super::place::At as _;
+use super::planner::Planner;
+use super::units::{check_name, unit_pointer};
+
+/// Where the lines go.
+const PRESETS: &str = "/etc/systemd/system-preset/20-ignition.preset";
+
+/// One line to be.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    /// A unit, or a template and its instances
+    text: String,
+    enabled: bool,
+    /// The first unit of the config that asks for it
+    cause: Pointer,
+    /// Whether it is a template with instances
+    instances: bool,
+}
+
+/// Plans the presets phase.
+///
+/// # Errors
+///
+/// Names that are no unit's, and whatever stands in the way of the preset file.
+pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(view, input.progress);
+    for entry in entries(&input.config.systemd.units)? {
+        if entry.enabled {
+            add_line(&mut planner, &entry, None)?;
+        } else {
+            disable(&mut planner, &entry)?;
+        }
+    }
+    Ok(planner.finish(Stage::Files, Phase::Presets))
+}
+
+/// Instances of one template and state share an entry, in config order; entries are in the order of their keys.
+fn entries(units: &[Unit]) -> Result<Vec<Entry>, PlanError> {
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for (index, unit) in units.iter().enumerate() {
+        let Some(enabled) = unit.enabled else { continue };
+        let at = unit_pointer(index);
+        check_name(&unit.name, &at.key("name"))?;
+        let state = if enabled { "enabled" } else { "disabled" };
+        let parts = instance(&unit.name);
+        let name = parts.as_ref().map_or(&unit.name, |(template, _)| template);
+        let entry = entries.entry(format!("{name}-{state}")).or_insert_with(|| Entry {
+            text: name.clone(),
+            enabled,
+            cause: at.key("enabled"),
+            instances: parts.is_some(),
+        });
+        if let Some((_, instance)) = &parts {
+            // `x@.service` itself has an empty instance, which leaves its blank on the line, as upstream writes it.
+            entry.text.push(' ');
+            entry.text.push_str(instance);
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+/// `x@y.service` -> `x@.service` and `y`; `None` if there is no `@`.
+fn instance(name: &str) -> Option<(String, String)> {
+    let (before, after) = name.split_once('@')?;
+    let (instance, extension) = after.rsplit_once('.').unwrap_or((after, ""));
+    let dot = if after.contains('.') { "." } else { "" };
+    Some((format!("{before}@{dot}{extension}"), instance.to_owned()))
+}
+
+fn disable(planner: &mut Planner<'_>, entry: &Entry) -> Result<(), PlanError> {
+    let action = Action::DisableUnit {
+        entry: entry.text.clone(),
+    };
+    // Upstream asks systemctl about the whole list as if it were one name, which is never enabled.
+    let enabled = if entry.instances {
+        let reason = "instances cannot be disabled from a config; no preset is written for them".to_owned();
+        return planner.push(action, Change::Keep { reason }, &entry.cause);
+    } else {
+        planner.view().unit_enabled(&entry.text).at(&entry.cause)?
+    };
+    // The line comes first: were the unit disabled first and the run killed then, no later run would write the line.
+    match enabled {
+        Enabled::No => {
+            let reason = "it is not enabled".to_owned();
+            planner.push(action, Change::Keep { reason }, &entry.cause)
+        }
+        Enabled::Yes => {
+            add_line(planner, entry, None)?;
+            let what = "its links go".to_owned();
+            planner.push(action, Change::Modify { what }, &entry.cause)
+        }
+        Enabled::Unknown => {
+            let unknown = Change::Unknown {
+                why: "if enabled".to_owned(),
+            };
+            add_line(planner, entry, Some(unknown.clone()))?;
+            planner.push(action, unknown, &entry.cause)
+        }
+    }
+}
+
+/// Adds a line to the preset file unless it is there. `unknown` replaces what the step would mean.
+fn add_line(planner: &mut Planner<'_>, entry: &Entry, unknown: Option<Change>) -> Result<(), PlanError> {
+    let verb = |enabled| if enabled { "enable" } else { "disable" };
+    let line = format!("{} {}", verb(entry.enabled), entry.text);
+    let opposite = format!("{} {}", verb(!entry.enabled), entry.text);
+    let path = RootPath::from(PRESETS);
+    let found = planner.follow(&path, &entry.cause)?;
+    let text = planner
+        .view()
+        .read(&found, 1 << 20)
+        .at(&entry.cause)?
+        .unwrap_or_default();
+    // systemd goes by the first line that matches.
+    let contradicted = text
+        .split(|byte| *byte == b'\n')
+        .any(|found| found == opposite.as_bytes());
+    let change = |exists: bool| {
+        unknown.unwrap_or_else(|| match (exists, contradicted) {
+            (false, _) => Change::Create,
+            (true, false) => Change::Modify {
+                what: format!("adds the line `{line}`"),
+            },
+            (true, true) => Change::Modify {
+                what: format!("adds the line `{line}`, but an earlier line `{opposite}` wins"),
+            },
+        })
+    };
+    planner.append_line(&path, line.as_bytes(), 0o644, change, &entry.cause)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Stages that are not built yet: they succeed when there is nothing for them to do, and refuse otherwise.
+
+use super::files::refuse;
+use super::{PlanError, Stage};
+use crate::config::types::Config;
+use crate::report::Pointer;
+
+/// Refuses a config that asks something of a stage that cannot be done yet.
+pub fn refuse_unbuilt(stage: Stage, config: &Config) -> Result<(), PlanError> {
+    match asked(stage, config) {
+        None => Ok(()),
+        Some(pointer) => Err(refuse(
+            pointer,
+            format!("the {stage} stage is not built yet"),
+            "take this part out of the config, or use Go Ignition for this machine",
+        )),
+    }
+}
+
+/// The first part of the config that asks something of the stage.
+fn asked(stage: Stage, config: &Config) -> Option<Pointer> {
+    let storage = &config.storage;
+    let first = |name: &'static str, empty: bool| {
+        if empty {
+            None
+        } else {
+            Some(Pointer::root().key("storage").key(name).index(0))
+        }
+    };
+    match stage {
+        Stage::FetchOffline | Stage::Fetch | Stage::Files => None,
+        Stage::Kargs => {
+            let arguments = &config.kernel_arguments;
+            let empty = arguments.should_exist.is_empty() && arguments.should_not_exist.is_empty();
+            if empty {
+                None
+            } else {
+                Some(Pointer::root().key("kernelArguments"))
+            }
+        }
+        Stage::Disks => first("disks", storage.disks.is_empty())
+            .or_else(|| first("raid", storage.raid.is_empty()))
+            .or_else(|| first("luks", storage.luks.is_empty()))
+            .or_else(|| first("filesystems", storage.filesystems.is_empty())),
+        Stage::Mount | Stage::Umount => storage
+            .filesystems
+            .iter()
+            .position(|filesystem| {
+                let mountable = !matches!(filesystem.format.as_deref(), None | Some("" | "swap" | "none"));
+                mountable && filesystem.path.as_deref().is_some_and(|path| !path.is_empty())
+            })
+            .map(|index| Pointer::root().key("storage").key("filesystems").index(index)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_is_refused() {
+        let config = |text: &str| -> Config { serde_json::from_str(text).unwrap() };
+        let disk = config(r#"{"storage": {"disks": [{"device": "/dev/x"}]}}"#);
+        let swap = config(r#"{"storage": {"filesystems": [{"device": "/dev/x", "format": "swap"}]}}"#);
+        let var = config(
+            r#"{"storage": {"filesystems": [{"device": "/dev/x", "format": "ext4", "path": "/var"}]}}"#,
+        );
+        let kargs = config(r#"{"kernelArguments": {"shouldExist": ["quiet"]}}"#);
+        for (stage, config, expected) in [
+            (Stage::Disks, &disk, Some("storage.disks[0]")),
+            (Stage::Mount, &disk, None),
+            (Stage::Disks, &swap, Some("storage.filesystems[0]")),
+            (Stage::Mount, &swap, None),
+            (Stage::Umount, &var, Some("storage.filesystems[0]")),
+            (Stage::Kargs, &kargs, Some("kernelArguments")),
+            (Stage::Kargs, &disk, None),
+            (Stage::Files, &kargs, None),
+            (Stage::Fetch, &disk, None),
+        ] {
+            let found = refuse_unbuilt(stage, config)
+                .err()
+                .map(|error| error.pointer.to_string());
+            assert_eq!(found.as_deref(), expected, "{stage}");
+        }
+    }
+}
