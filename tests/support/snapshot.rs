@@ -108,6 +108,11 @@ impl Snapshot {
 }
 
 impl Entry {
+    /// Whether only the hard links to it may differ.
+    pub fn same_but_for_names(&self, other: &Self) -> bool {
+        Self { same_as: None, ..self.clone() } == Self { same_as: None, ..other.clone() }
+    }
+
     fn shown(&self) -> String {
         let mut text = format!("{:04o} {}:{} {}", self.mode, self.uid, self.gid, self.what);
         if let Some(first) = &self.same_as {
