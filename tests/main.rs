@@ -21,3 +21,4 @@ mod predict;
 mod refusals;
 mod strace;
 mod support;
+mod sysroot;

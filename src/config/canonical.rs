@@ -56,12 +56,20 @@ impl Formatter for GoFormatter {
         fragment: &str,
     ) -> io::Result<()> {
         let mut plain = fragment;
-        while let Some(at) = plain.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        // All of them start with a byte that no other character contains; U+2028 and U+2029 share theirs.
+        while let Some(at) = plain
+            .bytes()
+            .position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+        {
             let (before, rest) = plain.split_at(at);
             writer.write_all(before.as_bytes())?;
             let mut rest = rest.chars();
-            if let Some(special) = rest.next() {
-                write!(writer, "\\u{:04x}", u32::from(special))?;
+            match rest.next() {
+                Some(special @ ('<' | '>' | '&' | '\u{2028}' | '\u{2029}')) => {
+                    write!(writer, "\\u{:04x}", u32::from(special))?;
+                }
+                Some(other) => writer.write_all(other.encode_utf8(&mut [0; 4]).as_bytes())?,
+                None => {}
             }
             plain = rest.as_str();
         }
@@ -85,10 +93,10 @@ mod tests {
     #[test]
     fn what_go_escapes_is_escaped() {
         let mut config = Config::default();
-        config.kernel_arguments.should_exist = vec!["a<b>&\u{2028}\u{2029}\u{1}\n\"ü".to_owned()];
+        config.kernel_arguments.should_exist = vec!["a<b>&\u{2028}\u{2029}\u{1}\n\"ü€".to_owned()];
         let json = String::from_utf8(to_json(&config).unwrap()).unwrap();
         assert!(
-            json.contains(r#"["a\u003cb\u003e\u0026\u2028\u2029\u0001\n\"ü"]"#),
+            json.contains(r#"["a\u003cb\u003e\u0026\u2028\u2029\u0001\n\"ü€"]"#),
             "{json}"
         );
         assert_eq!(from_cache(json.as_bytes()).unwrap(), config);

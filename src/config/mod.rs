@@ -7,6 +7,7 @@ pub mod canonical;
 pub mod decode;
 mod error;
 pub mod grammar;
+pub(crate) mod locate;
 pub mod merge;
 pub mod origin;
 pub mod schema;
@@ -20,9 +21,11 @@ pub mod version;
 use serde::Deserialize;
 
 pub use error::{NotIgnition, ParseError};
+pub use unused::is_unused_key;
 
 use crate::json::{Document, LineIndex, Node};
-use crate::report::{Element, Entry, Pointer, Position, Report, Severity};
+use crate::report::{Entry, Pointer, Position, Report, Severity};
+use locate::Locator;
 use schema::{Field, Kind, Presence, Shape};
 use types::Config;
 use version::{Declared, Version};
@@ -184,27 +187,12 @@ fn invalid(text: &[u8], offset: usize, message: String) -> ParseError {
 
 /// Gives every entry that has none its position: that of the deepest value on its path (spec/config.md 3.2).
 fn place(report: &mut Report, root: Node<'_>, lines: &LineIndex) {
+    let mut locator = Locator::new(root);
     for entry in &mut report.entries {
         if entry.position.is_none() {
-            entry.position = Some(lines.position(deepest(root, &entry.pointer).report_offset()));
+            entry.position = Some(lines.position(locator.deepest(&entry.pointer).report_offset()));
         }
     }
-}
-
-/// Follows a path by exact keys as far as the document has it.
-pub fn deepest<'d>(root: Node<'d>, pointer: &Pointer) -> Node<'d> {
-    let mut node = root;
-    for element in &pointer.0 {
-        let below = match element {
-            Element::Key(key) => node.get(key),
-            Element::Index(index) => node.elements().nth(*index),
-        };
-        match below {
-            Some(below) => node = below,
-            None => break,
-        }
-    }
-    node
 }
 
 #[cfg(test)]

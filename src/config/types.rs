@@ -42,6 +42,10 @@ impl From<String> for Hidden {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

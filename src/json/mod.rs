@@ -9,6 +9,7 @@ mod scan;
 mod text;
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub use lines::LineIndex;
 
@@ -55,7 +56,6 @@ struct Entry {
 }
 
 /// A parsed text.
-#[derive(Debug)]
 pub struct Document<'a> {
     text: &'a [u8],
     /// The same, when it is UTF-8: then strings can be borrowed without another look
@@ -102,6 +102,13 @@ impl<'a> Document<'a> {
                 kind: Kind::Null,
                 escaped: false,
             })
+    }
+}
+
+/// Without the text: configs hold secrets.
+impl fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<JSON, {} bytes>", self.text.len())
     }
 }
 
@@ -184,6 +191,13 @@ impl<'d> Node<'d> {
     /// The elements of a list; none for any other kind.
     pub fn elements(self) -> impl Iterator<Item = Node<'d>> {
         self.children(Kind::Array)
+    }
+
+    /// The elements of this list from one of them on.
+    pub fn elements_from(self, first: Node<'d>) -> impl Iterator<Item = Node<'d>> {
+        let mut elements = self.children(Kind::Array);
+        elements.index = elements.index.max(first.index);
+        elements
     }
 
     /// The members of an object in the order of the text, key and value; none for any other kind.

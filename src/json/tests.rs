@@ -125,6 +125,12 @@ fn strings_read_as_in_go() {
 }
 
 #[test]
+fn debug_shows_no_text() {
+    let document = Document::parse(b"\"canary\"").unwrap();
+    assert_eq!(format!("{document:?}"), "<JSON, 8 bytes>");
+}
+
+#[test]
 fn plain_strings_are_borrowed() {
     let document = Document::parse(b"[\"abc\"]").unwrap();
     let element = document.root().elements().next().unwrap();

@@ -31,7 +31,7 @@ pub enum Violation {
 /// Checks that a plan
 /// - creates only where nothing is, and only in directories that are there by then,
 /// - replaces, changes or removes only what is there, and never the root directory,
-/// - writes each place once,
+/// - writes each place once, save what it adds to a file,
 /// - never stages its own record or temp names,
 /// - hands no name to a program that could be read as an option or break a database line,
 /// - names a place in the config for everything it destroys.
@@ -122,9 +122,15 @@ fn check_step(
                     )),
                 },
             };
-            Ok(fits
-                .and_then(|()| mode(access.mode))
-                .and_then(|()| once(path, written)))
+            // Lines may be added one after the other.
+            let once = |written| {
+                if *base == Base::Existing {
+                    Ok(())
+                } else {
+                    once(path, written)
+                }
+            };
+            Ok(fits.and_then(|()| mode(access.mode)).and_then(|()| once(written)))
         }
         Action::SetAccess { path, access } => {
             let node = view.node(path)?;

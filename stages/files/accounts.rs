@@ -8,7 +8,7 @@ use crate::plan::predict::has_private_groups;
 use crate::plan::{Action, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Progress, Stage};
-use crate::view::{Account, Group, Owner, User, View};
+use crate::view::{Account, Group, Owner, RootPath, User, View};
 
 use super::place::At as _;
 use super::planner::Planner;
@@ -336,6 +336,7 @@ fn modify_user(
         .home
         .filter(|home| same_home(home) != same_home(&found.home))
     {
+        check_new_home(planner, home, &at.key("homeDir"))?;
         change.home = Some(home.to_owned());
         what.push(format!("home {} moves to {home}", found.home));
     }
@@ -369,6 +370,20 @@ fn modify_user(
     adopt_user(planner, &found.name, at)?;
     let what = what.join(", ");
     planner.push(Action::ModifyUser(change), Change::Modify { what }, at)
+}
+
+/// usermod notes the new home in `etc/passwd` before it finds that it cannot move the old one there, and a second run
+/// would take the user for finished.
+fn check_new_home(planner: &Planner<'_>, home: &str, at: &Pointer) -> Result<(), PlanError> {
+    let path = planner.follow(&RootPath::clean(home), at)?;
+    if planner.node(&path, at)?.is_none() {
+        return Ok(());
+    }
+    Err(refuse(
+        at.clone(),
+        format!("{home} is there already, so the user's home cannot be moved to it"),
+        "remove it, or leave out homeDir",
+    ))
 }
 
 /// What `usermod --groups` would change, in words; `None` if nothing. The list replaces the memberships that there are.
@@ -507,7 +522,7 @@ fn check_name(name: &str, at: &Pointer) -> Result<(), PlanError> {
         format!("{name:?} is not a name")
     } else if let Some(bad) = name
         .chars()
-        .find(|c| matches!(c, ':' | '/' | ',') || c.is_control())
+        .find(|c| matches!(c, ':' | '/' | ',') || c.is_control() || c.is_whitespace())
     {
         format!("the name {name:?} contains {bad:?}")
     } else {

@@ -70,8 +70,9 @@ fn plan_volumes(
         let path = RootPath::from(VOLUME_KEYS).join(name);
         planner.put_file(&path, decode(url, &at)?, root_access(0o600), &at)?;
     }
-    for file in input.state.provider_files {
-        write_provider_file(&mut planner, file)?;
+    for (index, file) in input.state.provider_files.iter().enumerate() {
+        let at = Pointer::root().key("providerOutputFiles").index(index);
+        write_provider_file(&mut planner, file, &at)?;
     }
     Ok(planner.finish(Stage::Files, Phase::Luks))
 }
@@ -153,9 +154,8 @@ fn add_to_crypttab(
     planner.set_access_if_needed(&path, &node, access, at)
 }
 
-/// Provider files have no place in the config, so the root stands for it.
-fn write_provider_file(planner: &mut Planner<'_>, file: &File) -> Result<(), PlanError> {
-    let at = &Pointer::root();
+/// Provider files have no place in the config; the state file's stands for it.
+fn write_provider_file(planner: &mut Planner<'_>, file: &File, at: &Pointer) -> Result<(), PlanError> {
     let bytes = match source(&file.contents) {
         None => Vec::new(),
         Some(url) => decode(url, at)?,
@@ -191,11 +191,7 @@ fn owner(owner: &NodeOwner) -> Owner {
 
 /// The bytes of a `data:` URL of the state file, which this program itself has written.
 fn decode(url: &Hidden, at: &Pointer) -> Result<Vec<u8>, PlanError> {
-    let bytes = url
-        .reveal()
-        .starts_with("data:")
-        .then(|| data_url::decode(url.reveal()).ok());
-    bytes.flatten().ok_or_else(|| {
+    data_url::decode(url.reveal()).map_err(|_| {
         refuse(
             at.clone(),
             "the state file holds something that is not a data: URL",

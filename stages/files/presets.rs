@@ -82,13 +82,13 @@ fn disable(planner: &mut Planner<'_>, entry: &Entry) -> Result<(), PlanError> {
     let action = Action::DisableUnit {
         entry: entry.text.clone(),
     };
-    // Upstream asks systemctl about the whole list as if it were one name, which is never enabled.
-    let enabled = if entry.instances {
-        let reason = "instances cannot be disabled from a config; no preset is written for them".to_owned();
+    // Upstream hands a whole list to systemctl as if it were one name, and a name like `-.mount` as if it were an option:
+    // to neither does systemctl ever say "enabled".
+    if entry.instances || entry.text.starts_with('-') {
+        let reason = "systemctl cannot be asked about this name, so upstream never disables it".to_owned();
         return planner.push(action, Change::Keep { reason }, &entry.cause);
-    } else {
-        planner.view().unit_enabled(&entry.text).at(&entry.cause)?
-    };
+    }
+    let enabled = planner.view().unit_enabled(&entry.text).at(&entry.cause)?;
     // The line comes first: were the unit disabled first and the run killed then, no later run would write the line.
     match enabled {
         Enabled::No => {

@@ -4,7 +4,7 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use crate::plan::{Action, Base, Change, Content, Plan};
+use crate::plan::{Action, Base, Change, Content, Lost, Plan};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{RootPath, View};
@@ -69,7 +69,11 @@ fn previous_report(
             "remove the directory",
         ));
     }
-    let lost = planner.lost(path, &node, at)?;
+    // Whatever is at this program's own path is nobody's.
+    let lost = Lost {
+        trivial: true,
+        ..planner.lost(path, &node, at)?
+    };
     // The file may be reached through a link; the link itself is what gets replaced.
     let file = planner.follow(path, at)?;
     if input.run.live_image || !planner.node(&file, at)?.is_some_and(|node| node.is_file()) {

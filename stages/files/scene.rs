@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use super::{Input, RunFacts, StateFacts};
 use crate::config::types::{Config, File, Hidden};
+use crate::plan::check::check;
 use crate::plan::predict::predict;
-use crate::plan::{Access, Action, Base, Change, Content, GroupChange, Step, UserChange};
-use crate::stages::{PlanError, Progress};
+use crate::plan::{Access, Action, Base, Change, Content, GroupChange, Plan, Step, UserChange};
+use crate::stages::{Phase, PlanError, Progress, Stage};
 use crate::view::{Overlay, View};
 
 /// Everything that an [`Input`] borrows.
@@ -63,8 +64,14 @@ pub(super) fn refusal(result: Result<Vec<Step>, PlanError>) -> String {
     format!("{}: {}", error.pointer, error.problem)
 }
 
-/// An overlay in which these steps are done.
+/// An overlay in which these steps are done, which must be sound.
 pub(super) fn after<'a>(view: &'a dyn View, steps: &[Step]) -> Overlay<'a> {
+    let plan = Plan {
+        stage: Stage::Files,
+        phase: Phase::Accounts,
+        steps: steps.to_vec(),
+    };
+    check(&plan, view).unwrap();
     let mut overlay = Overlay::new(view);
     for step in steps {
         predict(step, &mut overlay).unwrap();
@@ -94,7 +101,7 @@ pub(super) fn lines(steps: &[Step]) -> String {
             Change::Delete { lost } => format!("delete ({}, trivial: {})", lost.what, lost.trivial),
             Change::Unknown { why } => format!("unknown ({why})"),
         };
-        write!(text, "{change}: {} @ {}\n", action(&step.action), step.cause).unwrap();
+        writeln!(text, "{change}: {} @ {}", action(&step.action), step.cause).unwrap();
     }
     text
 }

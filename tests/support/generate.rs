@@ -12,20 +12,18 @@ use super::root::Root;
 
 /// A config and a root.
 #[derive(Debug)]
-pub struct Pair {
-    /// What it was made from
-    pub seed: u64,
+pub(crate) struct Pair {
     /// The root
-    pub root: Root,
+    pub(crate) root: Root,
     /// The config
-    pub config: Value,
+    pub(crate) config: Value,
     /// Where the config is refused on this root; `None`: it is carried out
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 impl Pair {
     /// Makes the pair of a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut maker = Maker::new(seed);
         maker.accounts();
         maker.present_nodes();
@@ -35,17 +33,17 @@ impl Pair {
         if maker.random.percent(8) {
             maker.root.file("etc/.ignition-result.json", "{\"provisioningDate\": \"2001-02-03\", \"x\": [1, {}]}\n", 0o600);
         }
-        Self { seed, root: maker.root, config: assemble(maker.version, &maker.sections), refused }
+        Self { root: maker.root, config: assemble(maker.version, &maker.sections), refused }
     }
 
     /// The config as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         serde_json::to_string_pretty(&self.config).unwrap()
     }
 
     /// The config without what has no identity (design.md 2): appends to files that are there, contents without
     /// `overwrite`, directories with it. Planned again after a run, it keeps everything.
-    pub fn again(&self) -> Value {
+    pub(crate) fn again(&self) -> Value {
         let mut config = self.config.clone();
         for file in list(&mut config, "files") {
             let has_source = !file["contents"]["source"].is_null();
@@ -64,16 +62,11 @@ impl Pair {
     }
 
     /// Whether the same config is refused after a run, because the spec wants it so: files that are there by then.
-    pub fn refused_again(&self) -> bool {
+    pub(crate) fn refused_again(&self) -> bool {
         let mut config = self.config.clone();
         list(&mut config, "files")
             .iter()
             .any(|file| !file["contents"]["source"].is_null() && file["overwrite"] != json!(true))
-    }
-
-    /// Whether the config has parts that a second run changes again: appends, directories that are emptied.
-    pub fn without_identity(&self) -> bool {
-        self.again() != self.config
     }
 }
 
@@ -546,14 +539,14 @@ impl Maker {
 }
 
 /// Compresses.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// Escapes everything but letters and digits.
-pub fn percent(bytes: &[u8]) -> String {
+pub(crate) fn percent(bytes: &[u8]) -> String {
     bytes
         .iter()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(*byte).to_string() } else { format!("%{byte:02X}") })

@@ -2,38 +2,38 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The program under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_ignition-rs");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ignition-rs");
 
 /// The only `PATH` that the tools are looked for on.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A run that is over.
 #[derive(Clone, Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code; `None` if a signal ended it
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// The signal that ended it
-    pub signal: Option<i32>,
+    pub(crate) signal: Option<i32>,
     /// Standard output
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error
-    pub stderr: String,
+    pub(crate) stderr: String,
     command: String,
 }
 
 impl Ran {
     /// Both outputs.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
     /// Fails with the whole output unless the exit code is this.
     #[track_caller]
-    pub fn expect_code(&self, code: i32) -> &Self {
+    pub(crate) fn expect_code(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
@@ -48,61 +48,45 @@ impl std::fmt::Display for Ran {
 
 /// A run to be.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub(crate) struct Program {
     words: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    directory: PathBuf,
-    input: Option<Vec<u8>>,
 }
 
 impl Program {
     /// Any program.
-    pub fn new(program: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             words: vec![program.as_ref().to_owned()],
             environment: Vec::new(),
-            directory: PathBuf::from("/"),
-            input: None,
         }
     }
 
     /// The program under test.
-    pub fn ignition_rs() -> Self {
+    pub(crate) fn ignition_rs() -> Self {
         Self::new(BINARY)
     }
 
     /// Adds an argument.
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.words.push(arg.as_ref().to_owned());
         self
     }
 
     /// Adds arguments.
-    pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {
+    pub(crate) fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {
         self.words.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable; nothing but `PATH` is inherited.
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
-    /// Sets the working directory.
-    pub fn directory(mut self, directory: &Path) -> Self {
-        self.directory = directory.to_owned();
-        self
-    }
-
-    /// Gives it something to read.
-    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
-        self.input = Some(input.into());
-        self
-    }
-
     /// The same run, started by another program.
-    pub fn under<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, wrapper: I) -> Self {
+    pub(crate) fn under<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, wrapper: I) -> Self {
         let mut words: Vec<OsString> = wrapper.into_iter().map(|word| word.as_ref().to_owned()).collect();
         words.append(&mut self.words);
         self.words = words;
@@ -110,24 +94,18 @@ impl Program {
     }
 
     /// Runs it to its end.
-    pub fn run(&self) -> Ran {
+    pub(crate) fn run(&self) -> Ran {
         let mut command = Command::new(&self.words[0]);
         command
             .args(&self.words[1..])
             .env_clear()
             .env("PATH", PATH)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.directory)
-            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .current_dir("/")
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.words[0]));
-        if let (Some(input), Some(mut pipe)) = (&self.input, child.stdin.take()) {
-            use std::io::Write as _;
-            // A program that fails early does not read it all.
-            let _ = pipe.write_all(input);
-        }
-        let output = child.wait_with_output().unwrap();
+        let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", self.words[0]));
         Ran {
             code: output.status.code(),
             signal: output.status.signal(),
@@ -139,17 +117,17 @@ impl Program {
 }
 
 /// `ignition-rs --stage files --config CONFIG --root ROOT`
-pub fn files_stage(config: &Path, root: &Path) -> Program {
+pub(crate) fn files_stage(config: &Path, root: &Path) -> Program {
     Program::ignition_rs().args(["--stage", "files", "--log-to-stdout", "--config"]).arg(config).arg("--root").arg(root)
 }
 
 /// `ignition-rs plan CONFIG --root ROOT`
-pub fn plan(config: &Path, root: &Path) -> Program {
+pub(crate) fn plan(config: &Path, root: &Path) -> Program {
     Program::ignition_rs().arg("plan").arg(config).arg("--root").arg(root)
 }
 
 /// Whether a program is there; says so if it is not.
-pub fn have(program: &str) -> bool {
+pub(crate) fn have(program: &str) -> bool {
     let found = PATH.split(':').any(|directory| Path::new(directory).join(program).is_file());
     if !found {
         eprintln!("skipped: {program} is not installed");
@@ -158,7 +136,7 @@ pub fn have(program: &str) -> bool {
 }
 
 /// Whether this is root, which owners and account tools need; says so if it is not.
-pub fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root, to give files to others and to run useradd in a root");
@@ -167,7 +145,7 @@ pub fn privileged() -> bool {
 }
 
 /// Whether strace can be used here; says so if it cannot.
-pub fn traceable() -> bool {
+pub(crate) fn traceable() -> bool {
     have("strace") && {
         let works = Program::new("strace").args(["-o", "/dev/null", "/bin/true"]).run().code == Some(0);
         if !works {

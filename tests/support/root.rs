@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// A directory for one test, with a root in it and room beside.
 #[derive(Debug)]
-pub struct Root {
+pub(crate) struct Root {
     scratch: TempDir,
     path: PathBuf,
 }
@@ -22,7 +22,7 @@ fn scratch_home() -> PathBuf {
 
 impl Root {
     /// An empty root.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let scratch = tempfile::Builder::new().prefix("ignition-proof-").tempdir_in(scratch_home()).unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // Not a name that could be found in a path by chance.
@@ -33,7 +33,7 @@ impl Root {
     }
 
     /// A small root like Debian's and Flatcar's: the account databases and their settings, a skeleton, units.
-    pub fn system() -> Self {
+    pub(crate) fn system() -> Self {
         let root = Self::empty();
         for path in [
             "etc/default", "etc/skel", "etc/systemd/system/multi-user.target.wants", "home", "opt", "srv", "var/lib",
@@ -96,23 +96,23 @@ impl Root {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The directory that the root is in: for configs, caches, and what must not be touched.
-    pub fn beside(&self) -> &Path {
+    pub(crate) fn beside(&self) -> &Path {
         self.scratch.path()
     }
 
     /// A path in it, given without the leading slash.
-    pub fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         assert!(!path.starts_with('/'), "{path}");
         self.path.join(path)
     }
 
     /// Writes a file beside the root.
-    pub fn file_beside(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file_beside(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.beside().join(name);
         fs::write(&path, contents).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -120,14 +120,14 @@ impl Root {
     }
 
     /// Makes a directory and its parents.
-    pub fn dir(&self, path: &str, mode: u32) -> &Self {
+    pub(crate) fn dir(&self, path: &str, mode: u32) -> &Self {
         fs::create_dir_all(self.at(path)).unwrap();
         fs::set_permissions(self.at(path), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
     /// Writes a file; its parents are made.
-    pub fn file(&self, path: &str, contents: impl AsRef<[u8]>, mode: u32) -> &Self {
+    pub(crate) fn file(&self, path: &str, contents: impl AsRef<[u8]>, mode: u32) -> &Self {
         fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
         fs::write(self.at(path), contents).unwrap();
         fs::set_permissions(self.at(path), fs::Permissions::from_mode(mode)).unwrap();
@@ -135,27 +135,27 @@ impl Root {
     }
 
     /// Makes a symbolic link; its parents are made.
-    pub fn link(&self, path: &str, target: &str) -> &Self {
+    pub(crate) fn link(&self, path: &str, target: &str) -> &Self {
         fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
         symlink(target, self.at(path)).unwrap();
         self
     }
 
     /// Makes a hard link.
-    pub fn hard_link(&self, path: &str, target: &str) -> &Self {
+    pub(crate) fn hard_link(&self, path: &str, target: &str) -> &Self {
         fs::hard_link(self.at(target), self.at(path)).unwrap();
         self
     }
 
     /// Makes a named pipe.
-    pub fn pipe(&self, path: &str) -> &Self {
+    pub(crate) fn pipe(&self, path: &str) -> &Self {
         fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
         nix::unistd::mkfifo(&self.at(path), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         self
     }
 
     /// Sets the owner, not following a link.
-    pub fn own(&self, path: &str, uid: u32, gid: u32) -> &Self {
+    pub(crate) fn own(&self, path: &str, uid: u32, gid: u32) -> &Self {
         let mode = fs::symlink_metadata(self.at(path)).unwrap();
         lchown(self.at(path), Some(uid), Some(gid)).unwrap();
         if !mode.file_type().is_symlink() {
@@ -165,7 +165,7 @@ impl Root {
     }
 
     /// An exact copy in a scratch directory of its own.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let copy = Self::empty();
         let status = Command::new("cp").arg("-a").arg("-T").arg(&self.path).arg(&copy.path).status().unwrap();
         assert!(status.success());

@@ -11,7 +11,7 @@ use sha2::Digest as _;
 
 /// How closely a tree is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// Everything, with inode numbers and the times of change: for "nothing was touched"
     Strict,
     /// What a config decides about: type, mode, owner, bytes, target, hard links. Left out are the date and the boot in
@@ -22,7 +22,7 @@ pub enum Look {
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     what: String,
     mode: u32,
     uid: u32,
@@ -34,11 +34,11 @@ pub struct Entry {
 
 /// A tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot(pub BTreeMap<PathBuf, Entry>);
+pub(crate) struct Snapshot(pub(crate) BTreeMap<PathBuf, Entry>);
 
 impl Snapshot {
     /// Looks at a tree.
-    pub fn of(top: &Path, look: Look) -> Self {
+    pub(crate) fn of(top: &Path, look: Look) -> Self {
         let mut entries = BTreeMap::new();
         let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
         let mut todo = vec![top.to_owned()];
@@ -73,13 +73,13 @@ impl Snapshot {
     }
 
     /// Leaves out one path.
-    pub fn without(mut self, path: &str) -> Self {
+    pub(crate) fn without(mut self, path: &str) -> Self {
         self.0.remove(Path::new(path));
         self
     }
 
     /// In what another tree differs, in lines; empty if in nothing.
-    pub fn diff(&self, other: &Self) -> String {
+    pub(crate) fn diff(&self, other: &Self) -> String {
         let mut text = String::new();
         for (path, entry) in &self.0 {
             match other.0.get(path) {
@@ -101,7 +101,7 @@ impl Snapshot {
 
     /// Fails with the difference, if there is one.
     #[track_caller]
-    pub fn assert_same(&self, other: &Self, about: &str) {
+    pub(crate) fn assert_same(&self, other: &Self, about: &str) {
         let diff = self.diff(other);
         assert!(diff.is_empty(), "{about}: the trees differ:\n{diff}");
     }
@@ -109,7 +109,7 @@ impl Snapshot {
 
 impl Entry {
     /// Whether only the hard links to it may differ.
-    pub fn same_but_for_names(&self, other: &Self) -> bool {
+    pub(crate) fn same_but_for_names(&self, other: &Self) -> bool {
         Self { same_as: None, ..self.clone() } == Self { same_as: None, ..other.clone() }
     }
 
@@ -189,7 +189,7 @@ fn outcome(relative: &Path, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Files and their bytes below a directory in which a text stands: path and mode.
-pub fn files_with(top: &Path, text: &str) -> Vec<(PathBuf, u32)> {
+pub(crate) fn files_with(top: &Path, text: &str) -> Vec<(PathBuf, u32)> {
     let mut found = Vec::new();
     let mut todo = vec![top.to_owned()];
     while let Some(path) = todo.pop() {

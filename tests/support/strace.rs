@@ -4,17 +4,17 @@ use std::path::Path;
 
 /// One line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     /// Process
-    pub pid: String,
+    pub(crate) pid: String,
     /// Name of the system call
-    pub name: String,
+    pub(crate) name: String,
     /// Everything after the opening parenthesis
-    pub rest: String,
+    pub(crate) rest: String,
 }
 
 /// Reads a trace that was made with `-f` (each line begins with a process id) or without.
-pub fn read(path: &Path) -> Vec<Call> {
+pub(crate) fn read(path: &Path) -> Vec<Call> {
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
     text.lines().filter_map(call).collect()
 }
@@ -44,7 +44,7 @@ const CHANGES: &[&str] = &[
 ];
 
 /// What to ask strace for, to see all that [`writes`] knows.
-pub fn traced() -> String {
+pub(crate) fn traced() -> String {
     // Names that an architecture or a version of strace lacks are left out with `?`.
     let mut names: Vec<String> = CHANGES.iter().map(|name| format!("?{name}")).collect();
     names.extend(["open", "openat", "openat2", "execve", "execveat", "fork", "vfork", "write", "writev", "ioctl"].map(|name| format!("?{name}")));
@@ -52,7 +52,7 @@ pub fn traced() -> String {
 }
 
 /// What the traced program did that a dry run must not do; the first call of all is its own execve.
-pub fn writes(calls: &[Call]) -> Vec<String> {
+pub(crate) fn writes(calls: &[Call]) -> Vec<String> {
     let mut found = Vec::new();
     let mut programs = 0;
     for call in calls {

@@ -261,9 +261,11 @@ fn undefined_names(config: &Config, view: &dyn View, text: &[u8]) -> Result<Vec<
 }
 
 fn place(document: &Document<'_>, pointer: &Pointer) -> Position {
-    document
-        .lines()
-        .position(config::deepest(document.root(), pointer).report_offset())
+    document.lines().position(
+        config::locate::Locator::new(document.root())
+            .deepest(pointer)
+            .report_offset(),
+    )
 }
 
 #[derive(Clone, Copy)]

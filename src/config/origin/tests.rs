@@ -70,9 +70,11 @@ fn every_entry_of_every_list_is_found() {
     origins.push("only", index);
     for at in &pointers {
         let at = pointer(at.strip_prefix("$.").unwrap());
-        let expected = json
-            .lines()
-            .position(crate::config::deepest(json.root(), &at).report_offset());
+        let expected = json.lines().position(
+            crate::config::locate::Locator::new(json.root())
+                .deepest(&at)
+                .report_offset(),
+        );
         assert_eq!(origins.lookup(&config, &at), Some(("only", expected)), "{at}");
     }
 }

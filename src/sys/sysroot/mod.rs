@@ -380,6 +380,11 @@ fn chmod_node(
         Err(Errno::ENOENT | Errno::ENOTDIR) => {}
         done => return done,
     }
+    chmod_again(stat, parent, name, mode)
+}
+
+/// Changes the mode of a file or directory by opening it a second time.
+fn chmod_again(stat: &FileStat, parent: &OwnedFd, name: &OsStr, mode: Mode) -> nix::Result<()> {
     if !matches!(file_type(stat), FileType::File | FileType::Directory) {
         return Err(Errno::EOPNOTSUPP);
     }

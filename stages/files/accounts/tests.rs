@@ -4,8 +4,8 @@ use super::plan;
 use crate::plan::Step;
 use crate::stages::PlanError;
 use crate::stages::files::scene::{Scene, after, changes, lines, refusal};
-use crate::view::View;
 use crate::view::fake::FakeView;
+use crate::view::{Account, View};
 
 fn passwd(passwd: &str) -> Scene {
     Scene::new(&format!("{{\"passwd\": {passwd}}}"))
@@ -40,6 +40,7 @@ fn flatcar() -> FakeView {
         .edit_group("ntp", |group| group.local = false)
         .file("/etc/login.defs", b"# private groups\nUSERGROUPS_ENAB yes\n")
         .dir("/home/core")
+        .dir("/srv/there")
 }
 
 #[test]
@@ -291,6 +292,12 @@ fn refusals() {
             format!("passwd.groups[0].shouldExist: the group kvm {image}"),
         ),
         (
+            r#"{"users": [{"name": "core", "homeDir": "/srv/there"}]}"#,
+            "passwd.users[0].homeDir: /srv/there is there already, so the user's home cannot be moved to it; remove \
+             it, or leave out homeDir"
+                .into(),
+        ),
+        (
             r#"{"users": [{"name": "a", "homeDir": "home"}]}"#,
             "passwd.users[0].homeDir: a home directory must be an absolute path; begin it with a slash".into(),
         ),
@@ -314,7 +321,7 @@ fn refusals() {
 #[test]
 fn names_that_never_reach_argv() {
     for name in [
-        "", "-h", "--root", "a:b", "a\\nb", "a/b", ".", "..", "a,b", "\\u0000",
+        "", "-h", "--root", "a:b", "a\\nb", "a/b", ".", "..", "a,b", "a b", "\\u0000",
     ] {
         for (config, place) in [
             (
@@ -392,6 +399,24 @@ prop_compose! {
     }
 }
 
+/// What the accounts of a view look like.
+fn accounts(view: &dyn View) -> Vec<String> {
+    let users = ["core", "ntp", "alice", "bob", "carol"];
+    let groups = [
+        "wheel", "docker", "kvm", "new", "fresh", "ntp", "core", "alice", "bob", "carol",
+    ];
+    let locked = |name: &str| view.has_password(Account::User(name), "*").unwrap();
+    users
+        .iter()
+        .map(|name| format!("{:?} {}", view.user(name).unwrap(), locked(name)))
+        .chain(
+            groups
+                .iter()
+                .map(|name| format!("{:?}", view.group(name).unwrap())),
+        )
+        .collect()
+}
+
 proptest! {
     /// Once a plan's effects are there, the same config changes nothing.
     #[test]
@@ -412,5 +437,25 @@ proptest! {
             let again = planned(&scene, &overlay).unwrap();
             prop_assert_eq!(changes(&again), Vec::<String>::new(), "first: {}", lines(&steps));
             }
+    }
+
+    /// Killed between any two steps and run again, the same accounts are there.
+    #[test]
+    fn killed_at_a_step_boundary(
+        first in any_user(&["core", "ntp", "alice"]),
+        second in any_user(&["bob", "carol"]),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let config = serde_json::json!({
+            "groups": [{"name": "new", "gid": 4000}, {"name": "wheel", "gid": 11}],
+            "users": [first, second],
+        });
+        let scene = passwd(&config.to_string());
+        let fake = flatcar();
+        if let Ok(steps) = planned(&scene, &fake) {
+            let killed = after(&fake, &steps[..cut.index(steps.len() + 1)]);
+            let rest = planned(&scene, &killed).unwrap();
+            prop_assert_eq!(accounts(&after(&killed, &rest)), accounts(&after(&fake, &steps)));
+        }
     }
 }

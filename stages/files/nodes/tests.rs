@@ -47,9 +47,9 @@ fn lines(plan: &Plan) -> Vec<String> {
         .iter()
         .map(|step| {
             let json = serde_json::to_value(step).unwrap();
-            let change = json["change"]["change"].as_str().unwrap().to_owned();
-            let action = json["action"]["action"].as_str().unwrap().to_owned();
-            format!("{change} {action} {}", json["action"]["path"].as_str().unwrap())
+            let change = json["change"].as_str().unwrap().to_owned();
+            let action = json["action"].as_str().unwrap().to_owned();
+            format!("{change} {action} {}", json["path"].as_str().unwrap())
         })
         .collect()
 }

@@ -75,6 +75,7 @@ fn whole_plan() {
     let fake = FakeView::new()
         .enabled("off.service", Enabled::Yes)
         .enabled("maybe.service", Enabled::Unknown)
+        .enabled("-.mount", Enabled::Yes)
         .enabled("t@.service 1", Enabled::Yes);
     let steps = planned(
         &[
@@ -83,6 +84,7 @@ fn whole_plan() {
             ("idle.service", Some(false)),
             ("maybe.service", Some(false)),
             ("t@1.service", Some(false)),
+            ("-.mount", Some(false)),
             ("u@1.service", Some(true)),
             ("u@2.service", Some(true)),
         ],

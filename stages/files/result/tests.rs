@@ -126,6 +126,7 @@ fn live_images_drop_it() {
     let (text, change) = result(&scene, &FakeView::new().file(FILE, b"not even json"));
     assert_eq!(text, FIRST);
     assert!(matches!(change, Change::Replace { .. }));
+    assert!(!change.destroys());
 }
 
 #[test]

@@ -185,5 +185,20 @@ proptest! {
         let steps = planned(&units, &fake).unwrap();
         let again = planned(&units, &after(&fake, &steps)).unwrap();
         prop_assert_eq!(changes(&again), Vec::<String>::new());
+
+        // Killed between any two steps and run again, the same files are there.
+        let tree = |view: &dyn View| -> Vec<_> {
+            ["a.service", "b.service", "c.service", "b.service.d/x.conf", "elsewhere/x.conf"]
+                .map(|name| {
+                    let path = format!("/etc/systemd/system/{name}").as_str().into();
+                    view.node(&path).unwrap().map(|node| (node.kind, node.mode))
+                })
+                .into()
+        };
+        for cut in 0..steps.len() {
+            let killed = after(&fake, &steps[..cut]);
+            let rest = planned(&units, &killed).unwrap();
+            prop_assert_eq!(tree(&after(&killed, &rest)), tree(&after(&fake, &steps)));
+        }
     }
 }
