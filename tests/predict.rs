@@ -60,9 +60,9 @@ impl Predicted {
         self.plans.iter().flat_map(|plan| &plan.steps).any(|step| {
             matches!(step.change, Change::Unknown { .. })
                 && match &step.action {
-                    Action::WriteFile { path: found, .. } => *found == RootPath::from(path),
-                    // systemctl removes the links that enable the unit.
-                    Action::DisableUnit { .. } => path.contains(".wants/"),
+                    Action::WriteFile { path: found, .. } => found.starts_with(&RootPath::from(path)),
+                    // systemctl removes the links that enable the unit, and their directory with the last of them.
+                    Action::DisableUnit { .. } => path.contains(".wants"),
                     _ => false,
                 }
         })
@@ -91,7 +91,7 @@ fn dry_run<'a>(config: &Config, view: &'a dyn View) -> Result<(Vec<Plan>, Overla
 }
 
 fn parsed(text: &str) -> Config {
-    config::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}")).config
+    config::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}")).config
 }
 
 /// What is wrong with a prediction, in lines.
@@ -261,7 +261,10 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
     let pair = Pair::new(seed);
     let text = pair.text();
     let file = pair.root.file_beside("config.ign", &text);
-    let config = parsed(&text);
+    let config = match config::parse(text.as_bytes()) {
+        Ok(parsed) => parsed.config,
+        Err(error) => return vec![format!("the config is not valid: {error:?}")],
+    };
     let sysroot = Sysroot::open(pair.root.path()).unwrap();
     let before = Snapshot::of(pair.root.path(), Look::Outcome);
 

@@ -235,6 +235,7 @@ fn make_home(home: &RootPath, uid: &Owner, gid: &Owner, overlay: &mut Overlay<'_
     if overlay.node(&home)?.is_some() {
         return Ok(());
     }
+    make_ancestors(&home, overlay)?;
     let mode = home_mode(overlay)?;
     let inode = overlay.new_inode();
     let mut node = Node::directory(mode, inode);
@@ -266,6 +267,20 @@ fn make_home(home: &RootPath, uid: &Owner, gid: &Owner, overlay: &mut Overlay<'_
             }
             overlay.put(&to, node, digest, None);
         }
+    }
+    Ok(())
+}
+
+/// The missing directories above a home: useradd makes them for root, 0755 (create_home in shadow's useradd.c).
+fn make_ancestors(home: &RootPath, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
+    let mut missing = home.parent();
+    while let Some(here) = missing {
+        if overlay.node(&here)?.is_some() {
+            return Ok(());
+        }
+        let node = Node::directory(0o755, overlay.new_inode());
+        overlay.put(&here, node, FileDigest::Unknown, None);
+        missing = here.parent();
     }
     Ok(())
 }

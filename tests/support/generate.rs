@@ -25,13 +25,14 @@ impl Pair {
     /// Makes the pair of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         let mut maker = Maker::new(seed);
+        maker.settings();
         maker.accounts();
         maker.present_nodes();
         maker.new_nodes();
         maker.units();
         let refused = maker.random.percent(12).then(|| maker.refusal());
         if maker.random.percent(8) {
-            maker.root.file("etc/.ignition-result.json", "{\"provisioningDate\": \"2001-02-03\", \"x\": [1, {}]}\n", 0o600);
+            maker.root.file("etc/.ignition-result.json", "{\"provisioningDate\": \"2001\", \"provisioningBootID\": \"x\", \"y\": [1, {}]}\n", 0o600);
         }
         Self { root: maker.root, config: assemble(maker.version, &maker.sections), refused }
     }
@@ -47,11 +48,10 @@ impl Pair {
         let mut config = self.config.clone();
         for file in list(&mut config, "files") {
             let has_source = !file["contents"]["source"].is_null();
-            let overwrite = file["overwrite"] == json!(true);
             let file = file.as_object_mut().unwrap();
             if has_source {
                 file.insert("overwrite".into(), json!(true));
-            } else if !overwrite {
+            } else {
                 file.remove("append");
             }
         }
@@ -138,6 +138,33 @@ impl Maker {
         }
     }
 
+    /// What distributions do differently about accounts and homes.
+    fn settings(&mut self) {
+        let base = "PASS_MAX_DAYS 99999\nUID_MIN 1000\nSYS_UID_MIN 101\nSYS_UID_MAX 999\nGID_MIN 1000\nSYS_GID_MIN 101\nSYS_GID_MAX 999\n";
+        let more = match self.random.below(6) {
+            0 => "UMASK 077\nUSERGROUPS_ENAB yes\n",
+            1 => "UMASK\t\t027\nHOME_MODE\t0711\nUSERGROUPS_ENAB\tyes\n",
+            2 => "USERGROUPS_ENAB yes\n",
+            3 => "USERGROUPS_ENAB no\nUMASK 022\n",
+            _ => "",
+        };
+        if !more.is_empty() {
+            self.root.file("etc/login.defs", format!("{base}{more}"), 0o644);
+        }
+        if self.random.percent(15) {
+            // As on systems whose /home lives on /var.
+            std::fs::rename(self.root.at("home"), self.root.at("var/home")).unwrap();
+            self.root.link("home", *self.random.pick(&["/var/home", "var/home"]));
+        }
+        if self.random.percent(15) {
+            self.root.file("etc/default/useradd", "SHELL=/bin/dash\nHOME=/srv/people\nSKEL=/opt/skel\n", 0o644);
+            self.root.dir("opt/skel/sub", 0o711).file("opt/skel/sub/f", "skeleton\n", 0o604).link("opt/skel/l", "sub/f");
+        }
+        if self.random.percent(10) {
+            std::fs::remove_file(self.root.at("etc/default/useradd")).unwrap();
+        }
+    }
+
     /// A path that no other entry has.
     fn fresh(&mut self) -> String {
         self.count += 1;
@@ -201,6 +228,7 @@ impl Maker {
         Value::Array((0..count).map(|_| self.resource()).collect())
     }
 
+    /// Overwriting needs a source by the spec.
     fn add_file(&mut self, path: &str, overwrite: bool, contents: bool, append: bool) {
         let mut file = Map::new();
         file.insert("path".into(), json!(path));
@@ -211,6 +239,8 @@ impl Maker {
         }
         if contents {
             file.insert("contents".into(), self.resource());
+        } else if overwrite {
+            file.insert("contents".into(), json!({"source": ""}));
         }
         if append {
             file.insert("append".into(), self.appends());
@@ -382,12 +412,14 @@ impl Maker {
             if system {
                 user.insert("system".into(), json!(true));
             }
-            let mut home = format!("/home/{name}");
+            let defaults = std::fs::read_to_string(self.root.at("etc/default/useradd")).unwrap_or_default();
+            let place = if defaults.contains("HOME=/srv/people") { "/srv/people" } else { "/home" };
+            let mut home = format!("{place}/{name}");
             if self.random.percent(40) {
                 home = self.random.pick(&["/srv/homes/{}", "/var/lib/{}", "/home/other-{}", "/opt/link/{}"]).replace("{}", &name);
                 user.insert("homeDir".into(), json!(home));
             }
-            let mut own_group = true;
+            let mut own_group = !std::fs::read_to_string(self.root.at("etc/login.defs")).unwrap().contains("USERGROUPS_ENAB no");
             if self.random.percent(25) {
                 user.insert("noUserGroup".into(), json!(true));
                 own_group = false;
