@@ -11,10 +11,21 @@ use crate::support::snapshot::files_with;
 /// In the password hash of a user; also a word that shells and JSON leave as it is.
 const HASH: &str = "$6$canarysalt$CANARYHASH";
 const CANARIES: &[&str] = &[
-    "CANARYHASH", "CANARYGROUP", "CANARYKEYFILE", "CANARYHEADER", "CANARYCONTENTS", "CANARYAPPEND", "CANARYUSERINFO",
-    "CANARYQUERY", "CANARYDROPIN", "CANARYUNIT", "CANARYPROXY", "CANARYMERGE",
+    "CANARYHASH",
+    "CANARYGROUP",
+    "CANARYKEYFILE",
+    "CANARYHEADER",
+    "CANARYCONTENTS",
+    "CANARYAPPEND",
+    "CANARYUSERINFO",
+    "CANARYQUERY",
+    "CANARYDROPIN",
+    "CANARYUNIT",
+    "CANARYPROXY",
+    "CANARYMERGE",
     // The base64 and percent forms in which they also stand in the config
-    "Q0FOQVJZ", "CANARY%42ASE",
+    "Q0FOQVJZ",
+    "CANARY%42ASE",
 ];
 
 #[track_caller]
@@ -22,7 +33,10 @@ fn silent(text: &str, about: &str) {
     for canary in CANARIES {
         if let Some(at) = text.find(canary) {
             let from = text[..at].rfind('\n').map_or(0, |end| end + 1);
-            panic!("{about}: {canary} shows up in: {}", text[from..].lines().next().unwrap());
+            panic!(
+                "{about}: {canary} shows up in: {}",
+                text[from..].lines().next().unwrap()
+            );
         }
     }
     // Whatever was forgotten above.
@@ -56,28 +70,102 @@ fn with_file(file: Value) -> Value {
 
 /// Configs that fail in every way there is, each with all secrets in it.
 fn failing() -> Vec<(&'static str, Value)> {
-    let remote = |url: &str| {
-        json!({"path": "/etc/remote", "mode": 0o600, "contents": {"source": url, "httpHeaders": [{"name": "Authorization", "value": "Bearer CANARYHEADER"}]}})
-    };
+    let remote = |url: &str| json!({"path": "/etc/remote", "mode": 0o600, "contents": {"source": url, "httpHeaders": [{"name": "Authorization", "value": "Bearer CANARYHEADER"}]}});
     let mut cases = vec![
-        ("unknown owner", with_file(json!({"path": "/etc/x", "user": {"name": "whoever"}, "contents": {"source": "data:,CANARYCONTENTS"}}))),
-        ("file is there", with_file(json!({"path": "/etc/group", "contents": {"source": "data:,CANARYCONTENTS"}}))),
-        ("broken base64", with_file(json!({"path": "/etc/x", "contents": {"source": "data:;base64,CANARYCONTENTS!"}}))),
-        ("broken escape", with_file(json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS%zz"}}))),
-        ("data URL without comma", with_file(json!({"path": "/etc/x", "contents": {"source": "data:CANARYCONTENTS"}}))),
-        ("not gzip", with_file(json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS", "compression": "gzip"}}))),
-        ("other hash", with_file(json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS", "verification": {"hash": format!("sha512-{}", "0".repeat(128))}}}))),
-        ("refused connection", with_file(remote("http://user:CANARYUSERINFO@127.0.0.1:1/p?token=CANARYQUERY"))),
-        ("refused connection, user alone", with_file(remote("http://CANARYUSERINFO@127.0.0.1:1/p?CANARYQUERY"))),
-        ("no such host", with_file(remote("https://user:CANARYUSERINFO@no-such-host.invalid/p?token=CANARYQUERY#CANARYQUERY"))),
-        ("unknown scheme", with_file(remote("gopher://user:CANARYUSERINFO@127.0.0.1/p?token=CANARYQUERY"))),
-        ("bad port", with_file(remote("http://user:CANARYUSERINFO@127.0.0.1:port/p?token=CANARYQUERY"))),
-        ("bad escape in a URL", with_file(remote("http://user:CANARYUSERINFO@127.0.0.1/%zz?token=CANARYQUERY"))),
-        ("not built: s3", with_file(remote("s3://CANARYUSERINFO@bucket/key?versionId=CANARYQUERY"))),
-        ("not built: tftp", with_file(remote("tftp://user:CANARYUSERINFO@127.0.0.1/p?token=CANARYQUERY"))),
-        ("bad header", with_file(json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "X", "value": "CANARYHEADER\r\nY: z"}]}}))),
-        ("header without name", with_file(json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "", "value": "CANARYHEADER"}]}}))),
-        ("header twice", with_file(json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "X", "value": "CANARYHEADER"}, {"name": "X", "value": "CANARYHEADER"}]}}))),
+        (
+            "unknown owner",
+            with_file(
+                json!({"path": "/etc/x", "user": {"name": "whoever"}, "contents": {"source": "data:,CANARYCONTENTS"}}),
+            ),
+        ),
+        (
+            "file is there",
+            with_file(json!({"path": "/etc/group", "contents": {"source": "data:,CANARYCONTENTS"}})),
+        ),
+        (
+            "broken base64",
+            with_file(json!({"path": "/etc/x", "contents": {"source": "data:;base64,CANARYCONTENTS!"}})),
+        ),
+        (
+            "broken escape",
+            with_file(json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS%zz"}})),
+        ),
+        (
+            "data URL without comma",
+            with_file(json!({"path": "/etc/x", "contents": {"source": "data:CANARYCONTENTS"}})),
+        ),
+        (
+            "not gzip",
+            with_file(
+                json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS", "compression": "gzip"}}),
+            ),
+        ),
+        (
+            "other hash",
+            with_file(
+                json!({"path": "/etc/x", "contents": {"source": "data:,CANARYCONTENTS", "verification": {"hash": format!("sha512-{}", "0".repeat(128))}}}),
+            ),
+        ),
+        (
+            "refused connection",
+            with_file(remote(
+                "http://user:CANARYUSERINFO@127.0.0.1:1/p?token=CANARYQUERY",
+            )),
+        ),
+        (
+            "refused connection, user alone",
+            with_file(remote("http://CANARYUSERINFO@127.0.0.1:1/p?CANARYQUERY")),
+        ),
+        (
+            "no such host",
+            with_file(remote(
+                "https://user:CANARYUSERINFO@no-such-host.invalid/p?token=CANARYQUERY#CANARYQUERY",
+            )),
+        ),
+        (
+            "unknown scheme",
+            with_file(remote(
+                "gopher://user:CANARYUSERINFO@127.0.0.1/p?token=CANARYQUERY",
+            )),
+        ),
+        (
+            "bad port",
+            with_file(remote(
+                "http://user:CANARYUSERINFO@127.0.0.1:port/p?token=CANARYQUERY",
+            )),
+        ),
+        (
+            "bad escape in a URL",
+            with_file(remote(
+                "http://user:CANARYUSERINFO@127.0.0.1/%zz?token=CANARYQUERY",
+            )),
+        ),
+        (
+            "not built: s3",
+            with_file(remote("s3://CANARYUSERINFO@bucket/key?versionId=CANARYQUERY")),
+        ),
+        (
+            "not built: tftp",
+            with_file(remote("tftp://user:CANARYUSERINFO@127.0.0.1/p?token=CANARYQUERY")),
+        ),
+        (
+            "bad header",
+            with_file(
+                json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "X", "value": "CANARYHEADER\r\nY: z"}]}}),
+            ),
+        ),
+        (
+            "header without name",
+            with_file(
+                json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "", "value": "CANARYHEADER"}]}}),
+            ),
+        ),
+        (
+            "header twice",
+            with_file(
+                json!({"path": "/etc/x", "contents": {"source": "http://127.0.0.1:1/", "httpHeaders": [{"name": "X", "value": "CANARYHEADER"}, {"name": "X", "value": "CANARYHEADER"}]}}),
+            ),
+        ),
     ];
     let mut hash = config();
     hash["passwd"]["users"][0]["passwordHash"] = json!("CANARYHASH:x\n");
@@ -92,7 +180,8 @@ fn failing() -> Vec<(&'static str, Value)> {
     proxy["ignition"]["proxy"]["httpProxy"] = json!("gopher://u:CANARYPROXY@h/");
     cases.push(("bad proxy", proxy));
     let mut luks = config();
-    luks["storage"]["luks"] = json!([{"name": "l", "device": "/dev/sdx", "keyFile": {"source": "data:,CANARYKEYFILE"}}]);
+    luks["storage"]["luks"] =
+        json!([{"name": "l", "device": "/dev/sdx", "keyFile": {"source": "data:,CANARYKEYFILE"}}]);
     cases.push(("LUKS, not built", luks.clone()));
     luks["storage"]["luks"][0]["keyFile"]["source"] = json!("data:;base64,CANARYKEYFILE!");
     cases.push(("LUKS with a broken key", luks));
@@ -116,18 +205,56 @@ fn failing() -> Vec<(&'static str, Value)> {
 /// The stage on a root, with all that it says.
 fn runs(config: &Path, root: &Root) -> Vec<(&'static str, Ran)> {
     let stage = |stage: &str| {
-        Program::ignition_rs().args(["--stage", stage, "--log-to-stdout", "--config"]).arg(config).arg("--root").arg(root.path())
+        Program::ignition_rs()
+            .args(["--stage", stage, "--log-to-stdout", "--config"])
+            .arg(config)
+            .arg("--root")
+            .arg(root.path())
     };
     vec![
         ("plan", programs::plan(config, root.path()).run()),
-        ("plan as JSON", programs::plan(config, root.path()).arg("--format=json").run()),
+        (
+            "plan as JSON",
+            programs::plan(config, root.path()).arg("--format=json").run(),
+        ),
         ("dry run", stage("files").arg("--dry-run").run()),
-        ("dry run as JSON", stage("files").args(["--dry-run", "--plan-format=json"]).run()),
-        ("dry run with fetching", stage("files").args(["--dry-run", "--fetch"]).env("RUST_LOG", "trace").run()),
-        ("validation", Program::ignition_rs().arg("validate").arg(config).run()),
-        ("validation as JSON", Program::ignition_rs().args(["validate", "--format=json"]).arg(config).run()),
-        ("strict validation", Program::ignition_rs().args(["validate", "--strict"]).arg(config).run()),
-        ("validation by the drop-in name", Program::new("sh").args(["-c", "exec -a ignition-validate \"$0\" \"$1\"", BINARY]).arg(config).under(["bash", "-c", "exec \"$@\"", "-"]).run()),
+        (
+            "dry run as JSON",
+            stage("files").args(["--dry-run", "--plan-format=json"]).run(),
+        ),
+        (
+            "dry run with fetching",
+            stage("files")
+                .args(["--dry-run", "--fetch"])
+                .env("RUST_LOG", "trace")
+                .run(),
+        ),
+        (
+            "validation",
+            Program::ignition_rs().arg("validate").arg(config).run(),
+        ),
+        (
+            "validation as JSON",
+            Program::ignition_rs()
+                .args(["validate", "--format=json"])
+                .arg(config)
+                .run(),
+        ),
+        (
+            "strict validation",
+            Program::ignition_rs()
+                .args(["validate", "--strict"])
+                .arg(config)
+                .run(),
+        ),
+        (
+            "validation by the drop-in name",
+            Program::new("sh")
+                .args(["-c", "exec -a ignition-validate \"$0\" \"$1\"", BINARY])
+                .arg(config)
+                .under(["bash", "-c", "exec \"$@\"", "-"])
+                .run(),
+        ),
         ("disks", stage("disks").arg("--this-machine").run()),
         ("fetch", stage("fetch").run()),
         ("run", stage("files").run()),
@@ -147,8 +274,16 @@ fn no_output_has_a_secret() {
             ran.expect_code(0);
         }
     }
-    assert!(std::fs::read_to_string(root.at("etc/shadow")).unwrap().contains(HASH));
-    assert!(std::fs::read_to_string(root.at("etc/secret")).unwrap().contains("CANARYCONTENTS"));
+    assert!(
+        std::fs::read_to_string(root.at("etc/shadow"))
+            .unwrap()
+            .contains(HASH)
+    );
+    assert!(
+        std::fs::read_to_string(root.at("etc/secret"))
+            .unwrap()
+            .contains("CANARYCONTENTS")
+    );
     let again = programs::plan(&path, root.path()).run();
     silent(&again.output(), "plan over the same files");
 }
@@ -179,7 +314,10 @@ fn pretty_validation_has_no_secret() {
     for (case, config) in failing() {
         let root = Root::empty();
         let path = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
-        let ran = Program::ignition_rs().args(["validate", "--format=pretty"]).arg(&path).run();
+        let ran = Program::ignition_rs()
+            .args(["validate", "--format=pretty"])
+            .arg(&path)
+            .run();
         silent(&ran.output(), &format!("{case}, pretty"));
     }
 }
@@ -193,7 +331,18 @@ fn no_argument_has_a_secret() {
     let path = root.file_beside("config.ign", config().to_string());
     let trace = root.beside().join("trace");
     programs::files_stage(&path, root.path())
-        .under(["strace", "-f", "-qq", "-v", "-s", "9999", "-e", "trace=execve,execveat", "-o", trace.to_str().unwrap()])
+        .under([
+            "strace",
+            "-f",
+            "-qq",
+            "-v",
+            "-s",
+            "9999",
+            "-e",
+            "trace=execve,execveat",
+            "-o",
+            trace.to_str().unwrap(),
+        ])
         .run()
         .expect_code(0);
     let text = std::fs::read_to_string(&trace).unwrap();
@@ -216,7 +365,15 @@ fn no_loose_file_has_a_secret() {
     std::fs::create_dir(&temporary).unwrap();
     let name = root.beside().join("ignition");
     std::os::unix::fs::symlink(BINARY, &name).unwrap();
-    for stage in ["fetch-offline", "fetch", "kargs", "disks", "mount", "files", "umount"] {
+    for stage in [
+        "fetch-offline",
+        "fetch",
+        "kargs",
+        "disks",
+        "mount",
+        "files",
+        "umount",
+    ] {
         let ran = Program::new(&name)
             .env("IGNITION_CONFIG_FILE", &config)
             .env("TMPDIR", &temporary)
@@ -236,12 +393,22 @@ fn no_loose_file_has_a_secret() {
                 continue;
             }
             let allowed = if path == run.join("cache") { 0o640 } else { 0o600 };
-            assert_eq!(mode & !allowed, 0, "{stage}: {} has mode {mode:04o} and holds a secret", path.display());
+            assert_eq!(
+                mode & !allowed,
+                0,
+                "{stage}: {} has mode {mode:04o} and holds a secret",
+                path.display()
+            );
         }
     }
     // Inside the root: what the config gave a tight mode has it, and the accounts' files keep theirs.
     for (path, mode) in files_with(root.path(), "CANARY") {
-        let inside = path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
+        let inside = path
+            .strip_prefix(root.path())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         // Units are for all to read, as systemd wants them.
         if inside.starts_with("etc/systemd/") {
             continue;

@@ -14,16 +14,76 @@ use crate::support::snapshot::{Look, Snapshot};
 fn attempts() -> Vec<(&'static str, Value)> {
     let config = |section: &str, body: Value| json!({"ignition": {"version": "3.6.0"}, section: body});
     vec![
-        ("a file below", config("storage", json!({"files": [{"path": "/x/new", "contents": {"source": "data:,bad"}}]}))),
-        ("files deeper", config("storage", json!({"files": [{"path": "/x/sub/new", "append": [{"source": "data:,bad"}], "mode": 0o777}]}))),
-        ("over a file below", config("storage", json!({"files": [{"path": "/x/victim", "overwrite": true, "contents": {"source": "data:,bad"}}]}))),
-        ("append below", config("storage", json!({"files": [{"path": "/x/victim", "append": [{"source": "data:,bad"}], "user": {"id": 9}}]}))),
-        ("directories below", config("storage", json!({"directories": [{"path": "/x/tree", "overwrite": true, "mode": 0o777, "user": {"id": 9}}]}))),
-        ("at the link itself", config("storage", json!({"files": [{"path": "/x", "overwrite": true, "contents": {"source": "data:,bad"}, "mode": 0o666}]}))),
-        ("a directory over the link", config("storage", json!({"directories": [{"path": "/x", "overwrite": true, "user": {"id": 9}}]}))),
-        ("a link below", config("storage", json!({"links": [{"path": "/x/victim", "target": "bad", "overwrite": true, "user": {"id": 9}}]}))),
-        ("a hard link to what is below", config("storage", json!({"links": [{"path": "/stolen", "target": "/x/victim", "hard": true}]}))),
-        ("a hard link below", config("storage", json!({"links": [{"path": "/x/given", "target": "/etc/passwd", "hard": true}]}))),
+        (
+            "a file below",
+            config(
+                "storage",
+                json!({"files": [{"path": "/x/new", "contents": {"source": "data:,bad"}}]}),
+            ),
+        ),
+        (
+            "files deeper",
+            config(
+                "storage",
+                json!({"files": [{"path": "/x/sub/new", "append": [{"source": "data:,bad"}], "mode": 0o777}]}),
+            ),
+        ),
+        (
+            "over a file below",
+            config(
+                "storage",
+                json!({"files": [{"path": "/x/victim", "overwrite": true, "contents": {"source": "data:,bad"}}]}),
+            ),
+        ),
+        (
+            "append below",
+            config(
+                "storage",
+                json!({"files": [{"path": "/x/victim", "append": [{"source": "data:,bad"}], "user": {"id": 9}}]}),
+            ),
+        ),
+        (
+            "directories below",
+            config(
+                "storage",
+                json!({"directories": [{"path": "/x/tree", "overwrite": true, "mode": 0o777, "user": {"id": 9}}]}),
+            ),
+        ),
+        (
+            "at the link itself",
+            config(
+                "storage",
+                json!({"files": [{"path": "/x", "overwrite": true, "contents": {"source": "data:,bad"}, "mode": 0o666}]}),
+            ),
+        ),
+        (
+            "a directory over the link",
+            config(
+                "storage",
+                json!({"directories": [{"path": "/x", "overwrite": true, "user": {"id": 9}}]}),
+            ),
+        ),
+        (
+            "a link below",
+            config(
+                "storage",
+                json!({"links": [{"path": "/x/victim", "target": "bad", "overwrite": true, "user": {"id": 9}}]}),
+            ),
+        ),
+        (
+            "a hard link to what is below",
+            config(
+                "storage",
+                json!({"links": [{"path": "/stolen", "target": "/x/victim", "hard": true}]}),
+            ),
+        ),
+        (
+            "a hard link below",
+            config(
+                "storage",
+                json!({"links": [{"path": "/x/given", "target": "/etc/passwd", "hard": true}]}),
+            ),
+        ),
     ]
 }
 
@@ -60,8 +120,12 @@ fn victims(root: &Root) -> std::path::PathBuf {
 fn check(ran: &Ran, about: &str) {
     assert!(matches!(ran.code, Some(0 | 1)), "{about}: {ran}");
     if ran.code == Some(1) {
-        assert!(ran.output().contains("storage.") || ran.output().contains("passwd.") || ran.output().contains("systemd."),
-            "{about}: the refusal has no place in the config\n{ran}");
+        assert!(
+            ran.output().contains("storage.")
+                || ran.output().contains("passwd.")
+                || ran.output().contains("systemd."),
+            "{about}: the refusal has no place in the config\n{ran}"
+        );
     }
 }
 
@@ -84,7 +148,11 @@ fn no_link_leads_out() {
             let about = format!("{attempt}, link {kind}");
             let ran = programs::files_stage(&path, root.path()).run();
             check(&ran, &about);
-            if ran.code == Some(0) { inside += 1 } else { refused += 1 }
+            if ran.code == Some(0) {
+                inside += 1
+            } else {
+                refused += 1
+            }
             roots += 1;
             outside_is_the_same(&before, &root, &about);
         }
@@ -96,7 +164,13 @@ fn no_link_leads_out() {
 /// Everything beside the root, compared without the root.
 fn outside_is_the_same(before: &Snapshot, root: &Root, about: &str) {
     let keep = |tree: &Snapshot| {
-        Snapshot(tree.0.iter().filter(|(path, _)| !path.starts_with("root")).map(|(path, entry)| (path.clone(), entry.clone())).collect())
+        Snapshot(
+            tree.0
+                .iter()
+                .filter(|(path, _)| !path.starts_with("root"))
+                .map(|(path, entry)| (path.clone(), entry.clone()))
+                .collect(),
+        )
     };
     let after = Snapshot::of(root.beside(), Look::Strict);
     keep(before).assert_same(&keep(&after), about);
@@ -118,12 +192,34 @@ fn no_place_of_its_own_leads_out() {
                               {"name": "b.service", "mask": true}]},
     });
     let places = [
-        "etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/subuid", "etc/.pwd.lock", "etc/passwd.lock", "etc/shadow-",
-        "etc/.ignition-result.json", "etc/systemd", "etc/systemd/system", "etc/systemd/system-preset",
-        "etc/systemd/system/a.service", "etc/systemd/system/a.service.d", "etc/systemd/system/b.service",
-        "etc/systemd/system-preset/20-ignition.preset", ".ignition-progress", "home/core", "home/core/.ssh",
-        "home/core/.ssh/authorized_keys.d", "home/core/.ssh/authorized_keys.d/ignition", "home/new", "home", "etc", "opt",
-        "etc/skel", "etc/default", "etc/login.defs",
+        "etc/passwd",
+        "etc/shadow",
+        "etc/group",
+        "etc/gshadow",
+        "etc/subuid",
+        "etc/.pwd.lock",
+        "etc/passwd.lock",
+        "etc/shadow-",
+        "etc/.ignition-result.json",
+        "etc/systemd",
+        "etc/systemd/system",
+        "etc/systemd/system-preset",
+        "etc/systemd/system/a.service",
+        "etc/systemd/system/a.service.d",
+        "etc/systemd/system/b.service",
+        "etc/systemd/system-preset/20-ignition.preset",
+        ".ignition-progress",
+        "home/core",
+        "home/core/.ssh",
+        "home/core/.ssh/authorized_keys.d",
+        "home/core/.ssh/authorized_keys.d/ignition",
+        "home/new",
+        "home",
+        "etc",
+        "opt",
+        "etc/skel",
+        "etc/default",
+        "etc/login.defs",
     ];
     let (mut succeeded, mut refused) = (0, 0);
     for place in places {
@@ -133,13 +229,22 @@ fn no_place_of_its_own_leads_out() {
         let found = root.at(place);
         let target = outside.join("tree/place");
         if found.is_dir() {
-            let status = std::process::Command::new("cp").arg("-aT").arg(&found).arg(&target).status().unwrap();
+            let status = std::process::Command::new("cp")
+                .arg("-aT")
+                .arg(&found)
+                .arg(&target)
+                .status()
+                .unwrap();
             assert!(status.success());
             std::fs::remove_dir_all(&found).unwrap();
         } else if found.is_file() {
             std::fs::copy(&found, &target).unwrap();
             std::fs::remove_file(&found).unwrap();
-        } else if place.ends_with(".d") || place.ends_with(".ssh") || place.ends_with("preset") || place == "home/new" {
+        } else if place.ends_with(".d")
+            || place.ends_with(".ssh")
+            || place.ends_with("preset")
+            || place == "home/new"
+        {
             std::fs::create_dir(&target).unwrap();
         } else {
             std::fs::write(&target, "precious\n").unwrap();
@@ -151,10 +256,17 @@ fn no_place_of_its_own_leads_out() {
         let about = format!("/{place} leads out");
         let ran = programs::files_stage(&path, root.path()).run();
         check(&ran, &about);
-        if ran.code == Some(0) { succeeded += 1 } else { refused += 1 }
+        if ran.code == Some(0) {
+            succeeded += 1
+        } else {
+            refused += 1
+        }
         outside_is_the_same(&before, &root, &about);
     }
-    eprintln!("escapes: {} own places; {succeeded} ended inside, {refused} were refused", places.len());
+    eprintln!(
+        "escapes: {} own places; {succeeded} ended inside, {refused} were refused",
+        places.len()
+    );
 }
 
 /// A directory that somebody exchanges for a link, and back, while the program runs.
@@ -169,7 +281,11 @@ fn links_swapped_while_running() {
         let inside = root.path().join("swap");
         std::fs::create_dir(&inside).unwrap();
         let spare = root.path().join("spare");
-        let target = if target_is_absolute { outside.clone() } else { Path::new("../outside").to_owned() };
+        let target = if target_is_absolute {
+            outside.clone()
+        } else {
+            Path::new("../outside").to_owned()
+        };
         symlink(&target, &spare).unwrap();
         let files: Vec<Value> = (0..60)
             .map(|index| {
@@ -191,7 +307,11 @@ fn links_swapped_while_running() {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let done = nix::fcntl::renameat2(
-                        nix::fcntl::AT_FDCWD, &inside, nix::fcntl::AT_FDCWD, &spare, nix::fcntl::RenameFlags::RENAME_EXCHANGE,
+                        nix::fcntl::AT_FDCWD,
+                        &inside,
+                        nix::fcntl::AT_FDCWD,
+                        &spare,
+                        nix::fcntl::RenameFlags::RENAME_EXCHANGE,
                     );
                     if done.is_ok() {
                         swaps.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +322,11 @@ fn links_swapped_while_running() {
             for _ in 0..12 {
                 let ran = programs::files_stage(&path, root.path()).run();
                 assert!(matches!(ran.code, Some(0 | 1)), "{kind}: {ran}");
-                if ran.code == Some(0) { succeeded += 1 } else { refused += 1 }
+                if ran.code == Some(0) {
+                    succeeded += 1
+                } else {
+                    refused += 1
+                }
             }
             stop.store(true, Ordering::Relaxed);
             eprintln!("swapped ({kind}): {succeeded} runs ended inside, {refused} were refused");

@@ -16,8 +16,25 @@ use crate::support::strace;
 
 /// The system calls that the program makes between two states that a re-run could find.
 const BOUNDARIES: &[&str] = &[
-    "renameat", "renameat2", "mkdirat", "symlinkat", "linkat", "unlinkat", "fchownat", "fchown", "fchmod", "fchmodat",
-    "fsync", "fdatasync", "syncfs", "write", "clone", "clone3", "vfork", "wait4", "waitid",
+    "renameat",
+    "renameat2",
+    "mkdirat",
+    "symlinkat",
+    "linkat",
+    "unlinkat",
+    "fchownat",
+    "fchown",
+    "fchmod",
+    "fchmodat",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "write",
+    "clone",
+    "clone3",
+    "vfork",
+    "wait4",
+    "waitid",
 ];
 
 /// Set to `all` to kill at every single one of them, which takes several minutes.
@@ -44,7 +61,9 @@ fn config() -> Value {
         }
     }
     // A new file that is only appended to, one below a home, one in the place of a directory.
-    files.push(json!({"path": "/var/lib/new-log", "append": [{"source": "data:,a%0A"}, {"source": "data:,b%0A"}]}));
+    files.push(
+        json!({"path": "/var/lib/new-log", "append": [{"source": "data:,a%0A"}, {"source": "data:,b%0A"}]}),
+    );
     files.push(json!({"path": "/home/web/site/index", "contents": {"source": "data:,hello"}, "user": {"name": "web"}}));
     files.push(json!({"path": "/srv/full", "overwrite": true, "contents": {"source": "data:,flat"}}));
     let unit = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
@@ -73,12 +92,22 @@ fn config() -> Value {
 fn prepared() -> Root {
     let root = Root::system();
     for index in 0..12 {
-        root.file(&format!("srv/old{index}"), "old bytes\n", 0o644).file(&format!("srv/log{index}"), "zero\n", 0o640);
+        root.file(&format!("srv/old{index}"), "old bytes\n", 0o644).file(
+            &format!("srv/log{index}"),
+            "zero\n",
+            0o640,
+        );
         root.own(&format!("srv/log{index}"), 500, 27);
     }
-    root.link("opt/s0", "elsewhere").file("opt/h0", "in the way\n", 0o644);
-    root.file("srv/full/a/b", "lost\n", 0o644).file("srv/full/c", "lost\n", 0o644);
-    root.file("usr/lib/systemd/system/t@.service", "[Install]\nWantedBy=multi-user.target\n", 0o644);
+    root.link("opt/s0", "elsewhere")
+        .file("opt/h0", "in the way\n", 0o644);
+    root.file("srv/full/a/b", "lost\n", 0o644)
+        .file("srv/full/c", "lost\n", 0o644);
+    root.file(
+        "usr/lib/systemd/system/t@.service",
+        "[Install]\nWantedBy=multi-user.target\n",
+        0o644,
+    );
     root.file("etc/systemd/system/there.service", "[Unit]\n", 0o644);
     root.link("etc/systemd/system/masked.service", "/dev/null");
     root
@@ -96,7 +125,16 @@ fn no_leftovers(tree: &Snapshot, about: &str) {
 fn killed_at(name: &str, number: usize, config: &Path, root: &Path) -> Ran {
     let inject = format!("inject={name}:signal=SIGKILL:when={number}");
     programs::files_stage(config, root)
-        .under(["strace", "-qq", "-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject])
+        .under([
+            "strace",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={name}"),
+            "-e",
+            &inject,
+        ])
         .run()
 }
 
@@ -106,7 +144,16 @@ fn boundaries(config: &Path, root: &Root) -> Vec<(String, usize)> {
     let names: Vec<String> = BOUNDARIES.iter().map(|name| format!("?{name}")).collect();
     let filter = format!("trace={}", names.join(","));
     programs::files_stage(config, root.path())
-        .under(["strace", "-qq", "-e", "signal=none", "-e", &filter, "-o", trace.to_str().unwrap()])
+        .under([
+            "strace",
+            "-qq",
+            "-e",
+            "signal=none",
+            "-e",
+            &filter,
+            "-o",
+            trace.to_str().unwrap(),
+        ])
         .run()
         .expect_code(0);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -129,7 +176,9 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
     let config = original.file_beside("config.ign", config().to_string());
 
     let reference = original.copy();
-    programs::files_stage(&config, reference.path()).run().expect_code(0);
+    programs::files_stage(&config, reference.path())
+        .run()
+        .expect_code(0);
     let wanted = Snapshot::of(reference.path(), Look::Outcome);
     no_leftovers(&wanted, "uninterrupted");
     let log = std::fs::read_to_string(reference.at("srv/log3")).unwrap();
@@ -144,7 +193,13 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
     std::thread::scope(|scope| {
         let workers: Vec<_> = points
             .chunks(half)
-            .map(|points| scope.spawn(|| points.iter().for_each(|(name, number)| once(name, *number, &config, &original, &wanted))))
+            .map(|points| {
+                scope.spawn(|| {
+                    points
+                        .iter()
+                        .for_each(|(name, number)| once(name, *number, &config, &original, &wanted))
+                })
+            })
             .collect();
         for worker in workers {
             if let Err(panic) = worker.join() {
@@ -169,12 +224,19 @@ fn once(name: &str, number: usize, config: &Path, original: &Root, wanted: &Snap
     settle(root.path());
     let between = Snapshot::of(root.path(), Look::Outcome);
     let again = programs::files_stage(config, root.path()).run();
-    assert_eq!(again.code, Some(0), "{about}: the second run failed\n{again}\nthe first changed:\n{}", {
-        Snapshot::of(original.path(), Look::Outcome).diff(&between)
-    });
+    assert_eq!(
+        again.code,
+        Some(0),
+        "{about}: the second run failed\n{again}\nthe first changed:\n{}",
+        { Snapshot::of(original.path(), Look::Outcome).diff(&between) }
+    );
     let found = Snapshot::of(root.path(), Look::Outcome);
     let diff = wanted.diff(&found);
-    assert!(diff.is_empty(), "{about}: the tree is another one:\n{diff}\nafter the first run:\n{}", wanted.diff(&between));
+    assert!(
+        diff.is_empty(),
+        "{about}: the tree is another one:\n{diff}\nafter the first run:\n{}",
+        wanted.diff(&between)
+    );
     no_leftovers(&found, &about);
 }
 
@@ -183,10 +245,13 @@ fn once(name: &str, number: usize, config: &Path, original: &Root, wanted: &Snap
 fn settle(root: &Path) {
     let root = root.to_str().unwrap().as_bytes().to_vec();
     for _ in 0..200 {
-        let busy = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|entry| {
-            std::fs::read(entry.path().join("cmdline"))
-                .is_ok_and(|line| line.windows(root.len()).any(|window| window == root))
-        });
+        let busy = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(Result::ok)
+            .any(|entry| {
+                std::fs::read(entry.path().join("cmdline"))
+                    .is_ok_and(|line| line.windows(root.len()).any(|window| window == root))
+            });
         if !busy {
             return;
         }
@@ -204,7 +269,11 @@ fn sample(all: &[(String, usize)]) -> Vec<(String, usize)> {
     let share = SAMPLE.div_ceil(kinds.len());
     // What the rarer kinds leave free goes to the more frequent ones.
     let rare: usize = kinds.values().map(|numbers| numbers.len().min(share)).sum();
-    let frequent = kinds.values().filter(|numbers| numbers.len() > share).count().max(1);
+    let frequent = kinds
+        .values()
+        .filter(|numbers| numbers.len() > share)
+        .count()
+        .max(1);
     let share = share + SAMPLE.saturating_sub(rare) / frequent;
     let mut points = Vec::new();
     for (name, numbers) in kinds {
@@ -221,5 +290,9 @@ fn counted(points: &[(String, usize)]) -> String {
     for (name, _) in points {
         *kinds.entry(name).or_default() += 1;
     }
-    kinds.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+    kinds
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

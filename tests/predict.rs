@@ -50,9 +50,20 @@ impl Predicted {
                 (path.clone(), (node.cloned(), digest))
             })
             .collect();
-        let users = overlay.predicted_users().map(|(name, user)| (name.to_owned(), user.cloned())).collect();
-        let groups = overlay.predicted_groups().map(|(name, group)| (name.to_owned(), group.cloned())).collect();
-        Self { nodes, users, groups, plans }
+        let users = overlay
+            .predicted_users()
+            .map(|(name, user)| (name.to_owned(), user.cloned()))
+            .collect();
+        let groups = overlay
+            .predicted_groups()
+            .map(|(name, group)| (name.to_owned(), group.cloned()))
+            .collect();
+        Self {
+            nodes,
+            users,
+            groups,
+            plans,
+        }
     }
 
     /// Whether a dry run left open what becomes of this place, and said so.
@@ -86,12 +97,23 @@ fn dry_run<'a>(config: &Config, view: &'a dyn View) -> Result<(Vec<Plan>, Overla
         key_fragments: true,
     };
     let mut world = DryRun::new(view);
-    carry_out(&mut world, &Input { config, state, run: &run, progress: &Progress::default() }, &PHASES)?;
+    carry_out(
+        &mut world,
+        &Input {
+            config,
+            state,
+            run: &run,
+            progress: &Progress::default(),
+        },
+        &PHASES,
+    )?;
     Ok(world.into_parts())
 }
 
 fn parsed(text: &str) -> Config {
-    config::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}")).config
+    config::parse(text.as_bytes())
+        .unwrap_or_else(|error| panic!("{error:?}"))
+        .config
 }
 
 /// What is wrong with a prediction, in lines.
@@ -122,12 +144,18 @@ fn differences(predicted: &Predicted, real: &dyn View) -> Vec<String> {
             wrong.push(format!("{path}: predicted {node:?}, found {found:?}"));
         }
         if !same_user(&node.user, &found.user, real) || !same_group(&node.group, &found.group, real) {
-            wrong.push(format!("{path}: predicted owner {} {}, found {} {}", node.user, node.group, found.user, found.group));
+            wrong.push(format!(
+                "{path}: predicted owner {} {}, found {} {}",
+                node.user, node.group, found.user, found.group
+            ));
         }
         if let (FileDigest::Known(digest), true) = (digest, text != RESULT) {
             if real.digest(path).unwrap() != FileDigest::Known(*digest) {
                 let bytes = real.read(path, 1 << 20).unwrap().unwrap_or_default();
-                wrong.push(format!("{path}: other bytes than predicted: {:?}", String::from_utf8_lossy(&bytes)));
+                wrong.push(format!(
+                    "{path}: other bytes than predicted: {:?}",
+                    String::from_utf8_lossy(&bytes)
+                ));
             }
         }
         if !node.is_directory() {
@@ -143,10 +171,14 @@ fn differences(predicted: &Predicted, real: &dyn View) -> Vec<String> {
     }
     let mut real_inodes: HashMap<Inode, (Inode, &RootPath)> = HashMap::new();
     for (path, (node, _)) in &predicted.nodes {
-        let (Some(node), Ok(Some(found))) = (node, real.node(path)) else { continue };
+        let (Some(node), Ok(Some(found))) = (node, real.node(path)) else {
+            continue;
+        };
         let (first, of) = real_inodes.entry(found.inode).or_insert((node.inode, path));
         if *first != node.inode {
-            wrong.push(format!("{path}: is the same file as {of}, against the prediction"));
+            wrong.push(format!(
+                "{path}: is the same file as {of}, against the prediction"
+            ));
         }
     }
     for (name, user) in &predicted.users {
@@ -156,8 +188,21 @@ fn differences(predicted: &Predicted, real: &dyn View) -> Vec<String> {
             (Some(user), Some(found)) => {
                 same_user(&user.uid, &found.uid, real)
                     && same_group(&user.gid, &found.gid, real)
-                    && (&user.name, &user.gecos, &user.home, &user.shell, &user.groups, user.local)
-                        == (&found.name, &found.gecos, &found.home, &found.shell, &found.groups, found.local)
+                    && (
+                        &user.name,
+                        &user.gecos,
+                        &user.home,
+                        &user.shell,
+                        &user.groups,
+                        user.local,
+                    ) == (
+                        &found.name,
+                        &found.gecos,
+                        &found.home,
+                        &found.shell,
+                        &found.groups,
+                        found.local,
+                    )
             }
             _ => false,
         };
@@ -175,7 +220,9 @@ fn differences(predicted: &Predicted, real: &dyn View) -> Vec<String> {
                     members.sort();
                     members
                 };
-                same_group(&group.gid, &found.gid, real) && sorted(group) == sorted(found) && group.local == found.local
+                same_group(&group.gid, &found.gid, real)
+                    && sorted(group) == sorted(found)
+                    && group.local == found.local
             }
             _ => false,
         };
@@ -224,7 +271,11 @@ fn unpredicted(predicted: &Predicted, before: &Snapshot, after: &Snapshot) -> Ve
 
 /// Whether something else stands where a directory with entries was.
 fn is_replaced(predicted: &Predicted, path: &RootPath) -> bool {
-    predicted.plans.iter().flat_map(|plan| &plan.steps).any(|step| matches!(&step.action, Action::Remove { path: gone } if gone == path))
+    predicted
+        .plans
+        .iter()
+        .flat_map(|plan| &plan.steps)
+        .any(|step| matches!(&step.action, Action::Remove { path: gone } if gone == path))
 }
 
 /// Whether a node is as it was, only that another name of the same file came or went.
@@ -301,12 +352,20 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
     counts.carried_out += 1;
     counts.nodes += predicted.nodes.len();
     counts.accounts += predicted.users.len() + predicted.groups.len();
-    counts.bytes += predicted.nodes.values().filter(|(_, digest)| matches!(digest, FileDigest::Known(_))).count();
+    counts.bytes += predicted
+        .nodes
+        .values()
+        .filter(|(_, digest)| matches!(digest, FileDigest::Known(_)))
+        .count();
 
     // Planned again.
     let again: Value = pair.again();
     match dry_run(&parsed(&again.to_string()), &real) {
-        Ok((plans, _)) => wrong.extend(changes(&plans).into_iter().map(|change| format!("planned again: {change}"))),
+        Ok((plans, _)) => wrong.extend(
+            changes(&plans)
+                .into_iter()
+                .map(|change| format!("planned again: {change}")),
+        ),
         Err(failure) => wrong.push(format!("planned again: {failure}")),
     }
     if pair.refused_again() {
@@ -314,7 +373,11 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
         match dry_run(&config, &real) {
             Ok(_) => wrong.push("a file that is there is not refused".into()),
             Err(failure) => {
-                let place = failure.location.as_ref().map(ToString::to_string).unwrap_or_default();
+                let place = failure
+                    .location
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 if !place.starts_with("storage.files[") || !failure.to_string().contains("overwrite") {
                     wrong.push(format!("a file that is there is refused otherwise: {failure}"));
                 }
@@ -354,14 +417,28 @@ fn predict_equals_probe_and_planned_again_keeps() {
     eprintln!(
         "predicted: {} pairs carried out ({} nodes, {} of them with bytes, {} accounts), {} refused; {} of them refused \
          on a second run as the spec has it; {} carried out twice",
-        counts.carried_out, counts.nodes, counts.bytes, counts.accounts, counts.refused, counts.refused_again, counts.twice
+        counts.carried_out,
+        counts.nodes,
+        counts.bytes,
+        counts.accounts,
+        counts.refused,
+        counts.refused_again,
+        counts.twice
     );
-    assert!(failures.is_empty(), "{} of the pairs:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of the pairs:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 /// All pairs, or the one that `IGNITION_SEED` names; its config is then printed.
 fn seeds() -> Vec<u64> {
-    match std::env::var("IGNITION_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    match std::env::var("IGNITION_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
         Some(seed) => {
             eprintln!("{}", Pair::new(seed).text());
             vec![seed]
@@ -380,12 +457,31 @@ fn pairs_are_many_and_repeatable() {
         if seed % 20 == 0 {
             let twin = Pair::new(seed);
             assert_eq!(text, twin.text());
-            Snapshot::of(pair.root.path(), Look::Outcome).assert_same(&Snapshot::of(twin.root.path(), Look::Outcome), "twin");
+            Snapshot::of(pair.root.path(), Look::Outcome)
+                .assert_same(&Snapshot::of(twin.root.path(), Look::Outcome), "twin");
         }
         for kind in [
-            "\"append\"", "\"overwrite\": true", "\"hard\": true", "\"compression\": \"gzip\"", "sha512-", "sha256-", "\"mode\": 2541",
-            "\"dropins\"", "\"mask\": true", "\"enabled\": false", "\"enabled\": true", "t@x.service", "\"system\": true", "\"noCreateHome\"",
-            "\"sshAuthorizedKeys\"", "\"passwordHash\"", "\"homeDir\"", "\"shouldExist\": false", "/chain/", "/srv/dangling/", "/home/u",
+            "\"append\"",
+            "\"overwrite\": true",
+            "\"hard\": true",
+            "\"compression\": \"gzip\"",
+            "sha512-",
+            "sha256-",
+            "\"mode\": 2541",
+            "\"dropins\"",
+            "\"mask\": true",
+            "\"enabled\": false",
+            "\"enabled\": true",
+            "t@x.service",
+            "\"system\": true",
+            "\"noCreateHome\"",
+            "\"sshAuthorizedKeys\"",
+            "\"passwordHash\"",
+            "\"homeDir\"",
+            "\"shouldExist\": false",
+            "/chain/",
+            "/srv/dangling/",
+            "/home/u",
         ] {
             *kinds.entry(kind).or_default() += usize::from(text.contains(kind));
         }

@@ -15,7 +15,15 @@ const PAIRS: u64 = 200;
 /// Each so-manieth of them is also traced.
 const TRACED_EVERY: u64 = 8;
 
-const STAGES: &[&str] = &["fetch-offline", "fetch", "kargs", "disks", "mount", "files", "umount"];
+const STAGES: &[&str] = &[
+    "fetch-offline",
+    "fetch",
+    "kargs",
+    "disks",
+    "mount",
+    "files",
+    "umount",
+];
 
 fn dry_run(stage: &str, config: &Path, root: &Path) -> Program {
     Program::ignition_rs()
@@ -35,9 +43,16 @@ fn traced(program: &Program, trace: &Path, about: &str) -> programs::Ran {
         .under(words.chain([trace.to_str().unwrap().to_owned(), "-e".into(), filter]))
         .run();
     let calls = strace::read(trace);
-    assert!(calls.iter().any(|call| call.name == "execve"), "{about}: the trace is empty\n{ran}");
+    assert!(
+        calls.iter().any(|call| call.name == "execve"),
+        "{about}: the trace is empty\n{ran}"
+    );
     let found = strace::writes(&calls);
-    assert!(found.is_empty(), "{about}: a dry run did this:\n{}\n{ran}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{about}: a dry run did this:\n{}\n{ran}",
+        found.join("\n")
+    );
     ran
 }
 
@@ -150,7 +165,11 @@ fn drop_in_stages_write_nothing() {
         for stage in STAGES {
             let trace = tempfile::NamedTempFile::new().unwrap();
             // Without a cache the later stages have no config to show, which is an error like any other.
-            traced(&call(stage, true), trace.path(), &format!("{stage}, cache filled: {filled}"));
+            traced(
+                &call(stage, true),
+                trace.path(),
+                &format!("{stage}, cache filled: {filled}"),
+            );
         }
         let after = Snapshot::of(root.beside(), Look::Strict).without("trace");
         before.assert_same(&after, &format!("drop-in stages, cache filled: {filled}"));
@@ -179,11 +198,29 @@ fn an_unprivileged_user_gets_a_plan() {
     let config = root.file_beside("config.ign", CONFIG);
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     let before = Snapshot::of(root.beside(), Look::Strict);
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--",
+    ];
     for program in [
-        Program::new(&copy).arg("plan").arg(&config).arg("--root").arg(root.path()),
-        Program::new(&copy).args(["plan", "--format", "json"]).arg(&config).arg("--root").arg(root.path()),
-        Program::new(&copy).args(["--dry-run", "--stage=files", "--config"]).arg(&config).arg("--root").arg(root.path()),
+        Program::new(&copy)
+            .arg("plan")
+            .arg(&config)
+            .arg("--root")
+            .arg(root.path()),
+        Program::new(&copy)
+            .args(["plan", "--format", "json"])
+            .arg(&config)
+            .arg("--root")
+            .arg(root.path()),
+        Program::new(&copy)
+            .args(["--dry-run", "--stage=files", "--config"])
+            .arg(&config)
+            .arg("--root")
+            .arg(root.path()),
     ] {
         let ran = program.under(nobody).run();
         assert!(matches!(ran.code, Some(0 | 2)), "{ran}");

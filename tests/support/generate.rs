@@ -32,9 +32,17 @@ impl Pair {
         maker.units();
         let refused = maker.random.percent(12).then(|| maker.refusal());
         if maker.random.percent(8) {
-            maker.root.file("etc/.ignition-result.json", "{\"provisioningDate\": \"2001\", \"provisioningBootID\": \"x\", \"y\": [1, {}]}\n", 0o600);
+            maker.root.file(
+                "etc/.ignition-result.json",
+                "{\"provisioningDate\": \"2001\", \"provisioningBootID\": \"x\", \"y\": [1, {}]}\n",
+                0o600,
+            );
         }
-        Self { root: maker.root, config: assemble(maker.version, &maker.sections), refused }
+        Self {
+            root: maker.root,
+            config: assemble(maker.version, &maker.sections),
+            refused,
+        }
     }
 
     /// The config as text.
@@ -71,7 +79,13 @@ impl Pair {
 }
 
 fn list<'a>(config: &'a mut Value, name: &str) -> &'a mut [Value] {
-    config["storage"].as_object_mut().unwrap().entry(name).or_insert_with(|| json!([])).as_array_mut().unwrap()
+    config["storage"]
+        .as_object_mut()
+        .unwrap()
+        .entry(name)
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+        .unwrap()
 }
 
 fn assemble(version: &str, sections: &Sections) -> Value {
@@ -107,16 +121,23 @@ struct Maker {
     count: usize,
 }
 
-const MODES: &[u32] = &[0o644, 0o600, 0o755, 0o700, 0o640, 0o4755, 0o2755, 0o1777, 0o7777, 0o444, 0];
+const MODES: &[u32] = &[
+    0o644, 0o600, 0o755, 0o700, 0o640, 0o4755, 0o2755, 0o1777, 0o7777, 0o444, 0,
+];
 
 impl Maker {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let root = Root::system();
         root.dir("opt/real", 0o755).file("opt/real/keep", "kept\n", 0o644);
-        root.link("opt/link", "real").link("abs", "/opt/real").link("chain", "abs").link("opt/up", "../opt/./real");
+        root.link("opt/link", "real")
+            .link("abs", "/opt/real")
+            .link("chain", "abs")
+            .link("opt/up", "../opt/./real");
         root.dir("var/lib/app", 0o750).own("var/lib/app", 500, 27);
-        root.link("srv/dangling", "/srv/later/on").link("srv/loop", "loop2").link("srv/loop2", "loop");
+        root.link("srv/dangling", "/srv/later/on")
+            .link("srv/loop", "loop2")
+            .link("srv/loop2", "loop");
         let version = random.pick(&["3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"]);
         let spelled = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
         Self {
@@ -154,11 +175,19 @@ impl Maker {
         if self.random.percent(15) {
             // As on systems whose /home lives on /var.
             std::fs::rename(self.root.at("home"), self.root.at("var/home")).unwrap();
-            self.root.link("home", *self.random.pick(&["/var/home", "var/home"]));
+            self.root
+                .link("home", *self.random.pick(&["/var/home", "var/home"]));
         }
         if self.random.percent(15) {
-            self.root.file("etc/default/useradd", "SHELL=/bin/dash\nHOME=/srv/people\nSKEL=/opt/skel\n", 0o644);
-            self.root.dir("opt/skel/sub", 0o711).file("opt/skel/sub/f", "skeleton\n", 0o604).link("opt/skel/l", "sub/f");
+            self.root.file(
+                "etc/default/useradd",
+                "SHELL=/bin/dash\nHOME=/srv/people\nSKEL=/opt/skel\n",
+                0o644,
+            );
+            // No directories: useradd 4.13 leaves them empty where the root has no /proc, and says nothing.
+            self.root
+                .file("opt/skel/f", "skeleton\n", 0o604)
+                .link("opt/skel/l", "f");
         }
         if self.random.percent(10) {
             std::fs::remove_file(self.root.at("etc/default/useradd")).unwrap();
@@ -171,12 +200,19 @@ impl Maker {
         let base = self.random.below(self.bases.len());
         let base = self.random.pick(&self.bases[base]).clone();
         let name = self.random.pick(&["n", "n n", "ü", ".hidden", "a+b", "%41"]);
-        let below = self.random.pick(&["", "", "", "sub{}/", "p{}/q/"]).replace("{}", &self.count.to_string());
+        let below = self
+            .random
+            .pick(&["", "", "", "sub{}/", "p{}/q/"])
+            .replace("{}", &self.count.to_string());
         format!("{base}/{below}{name}{}", self.count)
     }
 
     fn mode(&mut self) -> Value {
-        if self.random.percent(50) { json!(self.random.pick(MODES)) } else { Value::Null }
+        if self.random.percent(50) {
+            json!(self.random.pick(MODES))
+        } else {
+            Value::Null
+        }
     }
 
     /// Adds mode and owners, or leaves them open.
@@ -184,7 +220,10 @@ impl Maker {
         if with_mode {
             entry.insert("mode".into(), self.mode());
         }
-        for (key, names) in [("user", self.user_names.clone()), ("group", self.group_names.clone())] {
+        for (key, names) in [
+            ("user", self.user_names.clone()),
+            ("group", self.group_names.clone()),
+        ] {
             match self.random.below(4) {
                 0 => entry.insert(key.into(), json!({"id": self.random.below(70000)})),
                 1 => entry.insert(key.into(), json!({"name": self.random.pick(&names)})),
@@ -199,13 +238,18 @@ impl Maker {
             0 => Vec::new(),
             1 => b"plain text, with , and % and \n".to_vec(),
             2 => self.random.bytes(200),
-            _ => format!("line {}\n", self.random.below(1000)).repeat(self.random.below(400) + 1).into_bytes(),
+            _ => format!("line {}\n", self.random.below(1000))
+                .repeat(self.random.below(400) + 1)
+                .into_bytes(),
         };
         let mut resource = Map::new();
         let zipped = self.random.percent(25);
         let sent = if zipped { gzip(&bytes) } else { bytes.clone() };
         let url = match self.random.below(3) {
-            0 => format!("data:;base64,{}", base64::engine::general_purpose::STANDARD.encode(&sent)),
+            0 => format!(
+                "data:;base64,{}",
+                base64::engine::general_purpose::STANDARD.encode(&sent)
+            ),
             1 => format!("data:text/plain;charset=utf-8,{}", percent(&sent)),
             _ => format!("data:,{}", percent(&sent)),
         };
@@ -216,8 +260,14 @@ impl Maker {
             resource.insert("compression".into(), json!(""));
         }
         match self.random.below(5) {
-            0 => resource.insert("verification".into(), json!({"hash": format!("sha512-{}", hex(&sha2::Sha512::digest(&bytes)))})),
-            1 => resource.insert("verification".into(), json!({"hash": format!("sha256-{}", hex(&sha2::Sha256::digest(&bytes)))})),
+            0 => resource.insert(
+                "verification".into(),
+                json!({"hash": format!("sha512-{}", hex(&sha2::Sha512::digest(&bytes)))}),
+            ),
+            1 => resource.insert(
+                "verification".into(),
+                json!({"hash": format!("sha256-{}", hex(&sha2::Sha256::digest(&bytes)))}),
+            ),
             _ => None,
         };
         Value::Object(resource)
@@ -286,7 +336,10 @@ impl Maker {
                     }
                 }
                 2 => {
-                    let target = self.random.pick(&["/opt/real", "../x", "nowhere", "/etc//passwd", "./a/../b"]).to_string();
+                    let target = self
+                        .random
+                        .pick(&["/opt/real", "../x", "nowhere", "/etc//passwd", "./a/../b"])
+                        .to_string();
                     let overwrite = self.random.percent(20);
                     self.add_link(&path, &target, false, overwrite);
                 }
@@ -312,7 +365,11 @@ impl Maker {
             let owned = self.random.percent(40);
             match self.random.below(6) {
                 0 | 1 => {
-                    self.root.file(&inside, "there before\n", *self.random.pick(&[0o644, 0o600, 0o4755]));
+                    self.root.file(
+                        &inside,
+                        "there before\n",
+                        *self.random.pick(&[0o644, 0o600, 0o4755]),
+                    );
                     match self.random.below(8) {
                         0 => self.add_file(&path, false, false, true),
                         1 => self.add_file(&path, false, false, false),
@@ -327,7 +384,9 @@ impl Maker {
                 2 => {
                     self.root.dir(&inside, *self.random.pick(&[0o755, 0o2775]));
                     if self.random.percent(60) {
-                        self.root.file(&format!("{inside}/a"), "a", 0o644).link(&format!("{inside}/b/c"), "/etc");
+                        self.root
+                            .file(&format!("{inside}/a"), "a", 0o644)
+                            .link(&format!("{inside}/b/c"), "/etc");
                     }
                     match self.random.below(5) {
                         0 => self.add_directory(&path, true),
@@ -341,8 +400,15 @@ impl Maker {
                     }
                 }
                 3 => {
-                    self.root.link(&inside, *self.random.pick(&["/etc/passwd", "../../opt/real", "nothing"]));
-                    let target = std::fs::read_link(self.root.at(&inside)).unwrap().to_str().unwrap().to_owned();
+                    self.root.link(
+                        &inside,
+                        *self.random.pick(&["/etc/passwd", "../../opt/real", "nothing"]),
+                    );
+                    let target = std::fs::read_link(self.root.at(&inside))
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned();
                     match self.random.below(5) {
                         0 => self.add_link(&path, &target, false, false),
                         1 => self.add_link(&path, &format!("{target}/."), false, true),
@@ -360,7 +426,9 @@ impl Maker {
                     }
                 }
                 _ => {
-                    self.root.file(&inside, "two names\n", 0o644).hard_link(&format!("{inside}.twin"), &inside);
+                    self.root
+                        .file(&inside, "two names\n", 0o644)
+                        .hard_link(&format!("{inside}.twin"), &inside);
                     let twin = format!("{path}.twin");
                     match self.random.below(4) {
                         0 => self.add_link(&path, &twin, true, false),
@@ -395,7 +463,10 @@ impl Maker {
             self.group_names.push(name);
         }
         match self.random.below(5) {
-            0 => self.sections.groups.push(json!({"name": "unused", "shouldExist": false})),
+            0 => self
+                .sections
+                .groups
+                .push(json!({"name": "unused", "shouldExist": false})),
             1 => self.sections.groups.push(json!({"name": "docker", "gid": 2233})),
             2 => self.sections.groups.push(json!({"name": "kvm"})),
             _ => {}
@@ -413,13 +484,22 @@ impl Maker {
                 user.insert("system".into(), json!(true));
             }
             let defaults = std::fs::read_to_string(self.root.at("etc/default/useradd")).unwrap_or_default();
-            let place = if defaults.contains("HOME=/srv/people") { "/srv/people" } else { "/home" };
+            let place = if defaults.contains("HOME=/srv/people") {
+                "/srv/people"
+            } else {
+                "/home"
+            };
             let mut home = format!("{place}/{name}");
             if self.random.percent(40) {
-                home = self.random.pick(&["/srv/homes/{}", "/var/lib/{}", "/home/other-{}", "/opt/link/{}"]).replace("{}", &name);
+                home = self
+                    .random
+                    .pick(&["/srv/homes/{}", "/var/lib/{}", "/home/other-{}", "/opt/link/{}"])
+                    .replace("{}", &name);
                 user.insert("homeDir".into(), json!(home));
             }
-            let mut own_group = !std::fs::read_to_string(self.root.at("etc/login.defs")).unwrap().contains("USERGROUPS_ENAB no");
+            let mut own_group = !std::fs::read_to_string(self.root.at("etc/login.defs"))
+                .unwrap()
+                .contains("USERGROUPS_ENAB no");
             if self.random.percent(25) {
                 user.insert("noUserGroup".into(), json!(true));
                 own_group = false;
@@ -442,13 +522,19 @@ impl Maker {
                 user.insert("shell".into(), json!("/bin/zsh"));
             }
             if self.random.percent(40) {
-                user.insert("passwordHash".into(), json!(*self.random.pick(&["", "$6$salt$user", "*"])));
+                user.insert(
+                    "passwordHash".into(),
+                    json!(*self.random.pick(&["", "$6$salt$user", "*"])),
+                );
             }
             if self.random.percent(20) {
                 user.insert("noLogInit".into(), json!(true));
             }
             if !homeless && self.random.percent(60) {
-                user.insert("sshAuthorizedKeys".into(), json!(["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"]));
+                user.insert(
+                    "sshAuthorizedKeys".into(),
+                    json!(["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"]),
+                );
             }
             self.sections.users.push(Value::Object(user));
             self.user_names.push(name.clone());
@@ -457,35 +543,66 @@ impl Maker {
             }
             if !homeless && self.random.percent(50) {
                 // Whether /opt/link is a link or not, this is the same place.
-                self.bases.push(vec![home.clone(), home.replace("/opt/link", "/opt/real")]);
+                self.bases
+                    .push(vec![home.clone(), home.replace("/opt/link", "/opt/real")]);
             }
         }
         match self.random.below(8) {
-            0 => self.sections.users.push(json!({"name": "gone", "shouldExist": false})),
-            1 => self.sections.users.push(json!({"name": "core", "groups": ["docker"], "shell": "/bin/sh"})),
-            2 => self.sections.users.push(json!({"name": "core", "uid": 501, "gecos": "New"})),
-            3 => self.sections.users.push(json!({"name": "core", "homeDir": "/srv/core"})),
-            4 => self.sections.users.push(json!({"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 CCCC"], "passwordHash": "$6$x$y"})),
+            0 => self
+                .sections
+                .users
+                .push(json!({"name": "gone", "shouldExist": false})),
+            1 => self
+                .sections
+                .users
+                .push(json!({"name": "core", "groups": ["docker"], "shell": "/bin/sh"})),
+            2 => self
+                .sections
+                .users
+                .push(json!({"name": "core", "uid": 501, "gecos": "New"})),
+            3 => self
+                .sections
+                .users
+                .push(json!({"name": "core", "homeDir": "/srv/core"})),
+            4 => self.sections.users.push(
+                json!({"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 CCCC"], "passwordHash": "$6$x$y"}),
+            ),
             5 => self.sections.users.push(json!({"name": "core"})),
-            6 => self.sections.users.push(json!({"name": "ntp", "shell": "/bin/sh"})),
+            6 => self
+                .sections
+                .users
+                .push(json!({"name": "ntp", "shell": "/bin/sh"})),
             _ => {}
         }
     }
 
     fn units(&mut self) {
-        let text = "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
+        let text =
+            "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
         for index in 0..self.random.below(4) {
             let mut unit = Map::new();
-            unit.insert("name".into(), json!(format!("a{index}.{}", self.random.pick(&["service", "socket", "timer"]))));
+            unit.insert(
+                "name".into(),
+                json!(format!(
+                    "a{index}.{}",
+                    self.random.pick(&["service", "socket", "timer"])
+                )),
+            );
             if self.random.percent(70) {
-                unit.insert("contents".into(), json!(*self.random.pick(&[text, "", "[Unit]\nDescription=y\n"])));
+                unit.insert(
+                    "contents".into(),
+                    json!(*self.random.pick(&[text, "", "[Unit]\nDescription=y\n"])),
+                );
             }
             if self.random.percent(40) {
-                unit.insert("dropins".into(), json!([
-                    {"name": "10-a.conf", "contents": "[Unit]\nAfter=b.service\n"},
-                    {"name": "20-empty.conf", "contents": ""},
-                    {"name": "30-absent.conf"},
-                ]));
+                unit.insert(
+                    "dropins".into(),
+                    json!([
+                        {"name": "10-a.conf", "contents": "[Unit]\nAfter=b.service\n"},
+                        {"name": "20-empty.conf", "contents": ""},
+                        {"name": "30-absent.conf"},
+                    ]),
+                );
             }
             match self.random.below(5) {
                 0 => unit.insert("enabled".into(), json!(true)),
@@ -497,30 +614,56 @@ impl Maker {
         }
         if self.random.percent(25) {
             self.root.file("usr/lib/systemd/system/t@.service", text, 0o644);
-            self.sections.units.push(json!({"name": "t@x.service", "enabled": true}));
-            self.sections.units.push(json!({"name": "t@y.service", "enabled": true}));
+            self.sections
+                .units
+                .push(json!({"name": "t@x.service", "enabled": true}));
+            self.sections
+                .units
+                .push(json!({"name": "t@y.service", "enabled": true}));
         }
         match self.random.below(8) {
-            0 => self.sections.units.push(json!({"name": "old.service", "enabled": false})),
-            1 => self.sections.units.push(json!({"name": "idle.service", "enabled": false})),
-            2 => self.sections.units.push(json!({"name": "extra.service", "enabled": true})),
+            0 => self
+                .sections
+                .units
+                .push(json!({"name": "old.service", "enabled": false})),
+            1 => self
+                .sections
+                .units
+                .push(json!({"name": "idle.service", "enabled": false})),
+            2 => self
+                .sections
+                .units
+                .push(json!({"name": "extra.service", "enabled": true})),
             3 => {
                 self.root.link("etc/systemd/system/masked.service", "/dev/null");
                 let mask = self.random.percent(50);
-                self.sections.units.push(json!({"name": "masked.service", "mask": mask}));
+                self.sections
+                    .units
+                    .push(json!({"name": "masked.service", "mask": mask}));
             }
             4 => {
                 self.root.link("etc/systemd/system/masked.service", "/dev/null");
-                self.sections.units.push(json!({"name": "masked.service", "contents": text}));
+                self.sections
+                    .units
+                    .push(json!({"name": "masked.service", "contents": text}));
             }
             5 => {
-                self.root.file("etc/systemd/system/there.service", "[Unit]\n", 0o600);
+                self.root
+                    .file("etc/systemd/system/there.service", "[Unit]\n", 0o600);
                 let mask = self.random.percent(50);
-                self.sections.units.push(json!({"name": "there.service", "contents": text, "mask": mask}));
+                self.sections
+                    .units
+                    .push(json!({"name": "there.service", "contents": text, "mask": mask}));
             }
             6 => {
-                self.root.file("etc/systemd/system-preset/20-ignition.preset", "enable extra.service\n", 0o644);
-                self.sections.units.push(json!({"name": "extra.service", "enabled": true}));
+                self.root.file(
+                    "etc/systemd/system-preset/20-ignition.preset",
+                    "enable extra.service\n",
+                    0o644,
+                );
+                self.sections
+                    .units
+                    .push(json!({"name": "extra.service", "enabled": true}));
             }
             _ => {}
         }
@@ -532,15 +675,21 @@ impl Maker {
         let links = self.sections.links.len();
         match self.random.below(8) {
             0 => {
-                self.sections.files.push(json!({"path": "/etc/passwd", "contents": {"source": "data:,x"}}));
+                self.sections
+                    .files
+                    .push(json!({"path": "/etc/passwd", "contents": {"source": "data:,x"}}));
                 format!("storage.files[{files}].path")
             }
             1 => {
-                self.sections.files.push(json!({"path": "/refused", "user": {"name": "whoever"}}));
+                self.sections
+                    .files
+                    .push(json!({"path": "/refused", "user": {"name": "whoever"}}));
                 format!("storage.files[{files}].user.name")
             }
             2 => {
-                self.sections.links.push(json!({"path": "/refused", "target": "/not/there", "hard": true}));
+                self.sections
+                    .links
+                    .push(json!({"path": "/refused", "target": "/not/there", "hard": true}));
                 format!("storage.links[{links}].target")
             }
             3 => {
@@ -558,7 +707,9 @@ impl Maker {
             }
             6 => {
                 let users = self.sections.users.len();
-                self.sections.users.push(json!({"name": "misled", "groups": ["nobodies"]}));
+                self.sections
+                    .users
+                    .push(json!({"name": "misled", "groups": ["nobodies"]}));
                 format!("passwd.users[{users}].groups[0]")
             }
             _ => {
@@ -581,7 +732,13 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn percent(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 

@@ -41,7 +41,11 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}\n  ended with code {:?}, signal {:?}", self.command, self.code, self.signal)?;
+        writeln!(
+            f,
+            "{}\n  ended with code {:?}, signal {:?}",
+            self.command, self.code, self.signal
+        )?;
         writeln!(f, "--- stdout\n{}--- stderr\n{}---", self.stdout, self.stderr)
     }
 }
@@ -75,7 +79,8 @@ impl Program {
 
     /// Adds arguments.
     pub(crate) fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {
-        self.words.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.words
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -105,30 +110,47 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", self.words[0]));
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.words[0]));
         Ran {
             code: output.status.code(),
             signal: output.status.signal(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            command: self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
+            command: self
+                .words
+                .iter()
+                .map(|word| word.to_string_lossy())
+                .collect::<Vec<_>>()
+                .join(" "),
         }
     }
 }
 
 /// `ignition-rs --stage files --config CONFIG --root ROOT`
 pub(crate) fn files_stage(config: &Path, root: &Path) -> Program {
-    Program::ignition_rs().args(["--stage", "files", "--log-to-stdout", "--config"]).arg(config).arg("--root").arg(root)
+    Program::ignition_rs()
+        .args(["--stage", "files", "--log-to-stdout", "--config"])
+        .arg(config)
+        .arg("--root")
+        .arg(root)
 }
 
 /// `ignition-rs plan CONFIG --root ROOT`
 pub(crate) fn plan(config: &Path, root: &Path) -> Program {
-    Program::ignition_rs().arg("plan").arg(config).arg("--root").arg(root)
+    Program::ignition_rs()
+        .arg("plan")
+        .arg(config)
+        .arg("--root")
+        .arg(root)
 }
 
 /// Whether a program is there; says so if it is not.
 pub(crate) fn have(program: &str) -> bool {
-    let found = PATH.split(':').any(|directory| Path::new(directory).join(program).is_file());
+    let found = PATH
+        .split(':')
+        .any(|directory| Path::new(directory).join(program).is_file());
     if !found {
         eprintln!("skipped: {program} is not installed");
     }
@@ -147,7 +169,11 @@ pub(crate) fn privileged() -> bool {
 /// Whether strace can be used here; says so if it cannot.
 pub(crate) fn traceable() -> bool {
     have("strace") && {
-        let works = Program::new("strace").args(["-o", "/dev/null", "/bin/true"]).run().code == Some(0);
+        let works = Program::new("strace")
+            .args(["-o", "/dev/null", "/bin/true"])
+            .run()
+            .code
+            == Some(0);
         if !works {
             eprintln!("skipped: strace may not trace here");
         }

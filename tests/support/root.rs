@@ -17,13 +17,20 @@ pub(crate) struct Root {
 /// Where scratch directories are made: memory if there is some, so that syncing costs nothing.
 fn scratch_home() -> PathBuf {
     let shm = Path::new("/dev/shm");
-    if tempfile::tempfile_in(shm).is_ok() { shm.to_owned() } else { std::env::temp_dir() }
+    if tempfile::tempfile_in(shm).is_ok() {
+        shm.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 impl Root {
     /// An empty root.
     pub(crate) fn empty() -> Self {
-        let scratch = tempfile::Builder::new().prefix("ignition-proof-").tempdir_in(scratch_home()).unwrap();
+        let scratch = tempfile::Builder::new()
+            .prefix("ignition-proof-")
+            .tempdir_in(scratch_home())
+            .unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // Not a name that could be found in a path by chance.
         let path = scratch.path().join("root");
@@ -36,8 +43,16 @@ impl Root {
     pub(crate) fn system() -> Self {
         let root = Self::empty();
         for path in [
-            "etc/default", "etc/skel", "etc/systemd/system/multi-user.target.wants", "home", "opt", "srv", "var/lib",
-            "usr/lib/systemd/system", "usr/share/baselayout", "usr/bin",
+            "etc/default",
+            "etc/skel",
+            "etc/systemd/system/multi-user.target.wants",
+            "home",
+            "opt",
+            "srv",
+            "var/lib",
+            "usr/lib/systemd/system",
+            "usr/share/baselayout",
+            "usr/bin",
         ] {
             root.dir(path, 0o755);
         }
@@ -78,20 +93,33 @@ impl Root {
              UMASK 022\nHOME_MODE 0750\nUSERGROUPS_ENAB yes\n",
             0o644,
         );
-        root.file("etc/default/useradd", "SHELL=/bin/sh\nHOME=/home\nSKEL=/etc/skel\n", 0o644);
+        root.file(
+            "etc/default/useradd",
+            "SHELL=/bin/sh\nHOME=/home\nSKEL=/etc/skel\n",
+            0o644,
+        );
         root.file("etc/skel/.profile", "umask 022\n", 0o644);
         root.file("etc/skel/.bashrc", "PS1=x\n", 0o600);
-        root.file("usr/share/baselayout/passwd", "ntp:x:203:203:ntp:/dev/null:/sbin/nologin\n", 0o644);
+        root.file(
+            "usr/share/baselayout/passwd",
+            "ntp:x:203:203:ntp:/dev/null:/sbin/nologin\n",
+            0o644,
+        );
         root.file("usr/share/baselayout/group", "kvm:x:78:\nntp:x:203:\n", 0o644);
-        root.dir("home/core", 0o750).file("home/core/.bashrc", "PS1=c\n", 0o644);
+        root.dir("home/core", 0o750)
+            .file("home/core/.bashrc", "PS1=c\n", 0o644);
         root.own("home/core", 500, 500).own("home/core/.bashrc", 500, 500);
-        root.dir("home/gone", 0o755).file("home/gone/notes", "old\n", 0o644);
+        root.dir("home/gone", 0o755)
+            .file("home/gone/notes", "old\n", 0o644);
         root.own("home/gone", 700, 700).own("home/gone/notes", 700, 700);
         let unit = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
         for name in ["old.service", "idle.service", "extra.service"] {
             root.file(&format!("usr/lib/systemd/system/{name}"), unit, 0o644);
         }
-        root.link("etc/systemd/system/multi-user.target.wants/old.service", "/usr/lib/systemd/system/old.service");
+        root.link(
+            "etc/systemd/system/multi-user.target.wants/old.service",
+            "/usr/lib/systemd/system/old.service",
+        );
         root
     }
 
@@ -167,7 +195,13 @@ impl Root {
     /// An exact copy in a scratch directory of its own.
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::empty();
-        let status = Command::new("cp").arg("-a").arg("-T").arg(&self.path).arg(&copy.path).status().unwrap();
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg("-T")
+            .arg(&self.path)
+            .arg(&copy.path)
+            .status()
+            .unwrap();
         assert!(status.success());
         copy
     }

@@ -43,11 +43,15 @@ impl Snapshot {
         let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
         let mut todo = vec![top.to_owned()];
         while let Some(path) = todo.pop() {
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            let Ok(meta) = fs::symlink_metadata(&path) else {
+                continue;
+            };
             let relative = path.strip_prefix(top).unwrap().to_owned();
             if meta.is_dir() {
-                let mut names: Vec<PathBuf> =
-                    fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+                let mut names: Vec<PathBuf> = fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .collect();
                 names.sort();
                 names.reverse();
                 todo.extend(names);
@@ -55,10 +59,21 @@ impl Snapshot {
             if look == Look::Outcome && is_of_the_tools(&relative) {
                 continue;
             }
-            let same_as = (!meta.is_dir() && meta.nlink() > 1)
-                .then(|| inodes.entry((meta.dev(), meta.ino())).or_insert_with(|| relative.clone()).clone());
-            let times = (look == Look::Strict)
-                .then(|| (meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()));
+            let same_as = (!meta.is_dir() && meta.nlink() > 1).then(|| {
+                inodes
+                    .entry((meta.dev(), meta.ino()))
+                    .or_insert_with(|| relative.clone())
+                    .clone()
+            });
+            let times = (look == Look::Strict).then(|| {
+                (
+                    meta.ino(),
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                    meta.ctime(),
+                    meta.ctime_nsec(),
+                )
+            });
             let entry = Entry {
                 what: what(&path, &relative, &meta, look),
                 mode: meta.mode() & 0o7777,
@@ -110,7 +125,13 @@ impl Snapshot {
 impl Entry {
     /// Whether only the hard links to it may differ.
     pub(crate) fn same_but_for_names(&self, other: &Self) -> bool {
-        Self { same_as: None, ..self.clone() } == Self { same_as: None, ..other.clone() }
+        Self {
+            same_as: None,
+            ..self.clone()
+        } == Self {
+            same_as: None,
+            ..other.clone()
+        }
     }
 
     fn shown(&self) -> String {
@@ -153,15 +174,22 @@ fn what(path: &Path, relative: &Path, meta: &fs::Metadata, look: Look) -> String
 
 /// Backups, locks and temporary files of the shadow tools.
 fn is_of_the_tools(relative: &Path) -> bool {
-    let Some(name) = relative.strip_prefix("etc").ok().and_then(|rest| rest.to_str()) else { return false };
+    let Some(name) = relative.strip_prefix("etc").ok().and_then(|rest| rest.to_str()) else {
+        return false;
+    };
     if name == ".pwd.lock" {
         return true;
     }
-    ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"].iter().any(|base| {
-        name.strip_prefix(base).is_some_and(|rest| {
-            matches!(rest, "-" | "+" | ".lock") || rest.strip_prefix('.').is_some_and(|pid| pid.parse::<u32>().is_ok())
+    ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"]
+        .iter()
+        .any(|base| {
+            name.strip_prefix(base).is_some_and(|rest| {
+                matches!(rest, "-" | "+" | ".lock")
+                    || rest
+                        .strip_prefix('.')
+                        .is_some_and(|pid| pid.parse::<u32>().is_ok())
+            })
         })
-    })
 }
 
 /// A file's bytes without what differs from run to run.
@@ -169,7 +197,10 @@ fn outcome(relative: &Path, bytes: Vec<u8>) -> Vec<u8> {
     if relative == Path::new("etc/.ignition-result.json") {
         let mut report: serde_json::Value = serde_json::from_slice(&bytes).expect("the result file is JSON");
         for key in ["provisioningDate", "provisioningBootID"] {
-            assert!(report.as_object_mut().unwrap().remove(key).is_some(), "{key} is missing");
+            assert!(
+                report.as_object_mut().unwrap().remove(key).is_some(),
+                "{key} is missing"
+            );
         }
         return report.to_string().into_bytes();
     }
@@ -193,7 +224,9 @@ pub(crate) fn files_with(top: &Path, text: &str) -> Vec<(PathBuf, u32)> {
     let mut found = Vec::new();
     let mut todo = vec![top.to_owned()];
     while let Some(path) = todo.pop() {
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        let Ok(meta) = fs::symlink_metadata(&path) else {
+            continue;
+        };
         if meta.is_dir() {
             if let Ok(names) = fs::read_dir(&path) {
                 todo.extend(names.map(|entry| entry.unwrap().path()));
@@ -201,7 +234,13 @@ pub(crate) fn files_with(top: &Path, text: &str) -> Vec<(PathBuf, u32)> {
         } else if meta.is_file() {
             if let Ok(bytes) = fs::read(&path) {
                 let has = bytes.windows(text.len()).any(|window| window == text.as_bytes());
-                if has || path.as_os_str().as_bytes().windows(text.len()).any(|window| window == text.as_bytes()) {
+                if has
+                    || path
+                        .as_os_str()
+                        .as_bytes()
+                        .windows(text.len())
+                        .any(|window| window == text.as_bytes())
+                {
                     found.push((path, meta.mode() & 0o7777));
                 }
             }
