@@ -14,6 +14,7 @@ pub mod log;
 pub mod plan;
 pub mod platform;
 pub mod report;
+pub mod spelling;
 pub mod sys;
 pub mod view;
 

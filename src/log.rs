@@ -131,7 +131,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Tells the journal which config was used. No journal is no trouble; what it answers is logged.
+/// Tells the journal which config was used; the source is one that may be shown. No journal is no trouble; what it answers is logged.
 pub fn journal_config(kind: &str, source: &str, referenced: bool) {
     let sent = journal::send(
         journal::JOURNAL_SOCKET,
@@ -258,10 +258,18 @@ fn priority(target: &str, level: Level) -> Priority {
     }
 }
 
-/// A message that cannot pass for another one: further lines are indented, control characters are spelled out.
+/// The longest message, in bytes: a datagram that is larger is refused as a whole.
+const LONGEST: usize = 32 << 10;
+
+/// A message that cannot pass for another one: further lines are indented, control characters are spelled out. A very
+/// long one is cut.
 fn plain(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     for letter in message.trim_end_matches('\n').chars() {
+        if out.len() > LONGEST {
+            out.push_str("...");
+            break;
+        }
         match letter {
             '\n' => out.push_str("\n  "),
             '\t' => out.push('\t'),
@@ -371,6 +379,12 @@ mod tests {
     fn messages_cannot_forge_lines_or_drive_a_terminal() {
         let lines = logged(|| tracing::info!("a\nCRITICAL : b\x1b[2J\r\u{9b}c\n"));
         assert_eq!(lines, ["INFO     : a\n  CRITICAL : b\\u{1b}[2J\\r\\u{9b}c"]);
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        let lines = logged(|| tracing::info!("{}", "\u{e9}".repeat(LONGEST)));
+        assert!(lines[0].len() < LONGEST + 20 && lines[0].ends_with("\u{e9}..."));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::io;
 use std::process::ExitCode;
 
 use ignition_rs::cli::validate::run;
-use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, PlanArgs, RmcfgArgs, ValidateArgs};
+use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, RmcfgArgs, ValidateArgs};
+use ignition_rs::engine;
 use ignition_rs::log::{self, Destination};
 use ignition_rs::sys::host::Host;
 use ignition_rs::sys::{Environment, HostFiles as _, Probe, Sysroot, terminal};
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
             say.code
         }
         Invocation::Engine(args) => engine(&args),
-        Invocation::Plan(args) => plan(&args),
+        Invocation::Plan(args) => engine::plan::plan(&args),
         Invocation::Apply(args) => apply(&args),
         Invocation::Rmcfg(args) => rmcfg(&args),
         Invocation::Validate(args) => validate(&args),
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-// LEAD: engine::run(&EngineArgs, ...). A dry run prints its plan and logs nothing.
+// A dry run prints its plan and logs nothing.
 fn engine(args: &EngineArgs) -> u8 {
     if !args.dry_run {
         log::start(if args.log_to_stdout {
@@ -37,18 +38,13 @@ fn engine(args: &EngineArgs) -> u8 {
             Destination::System
         });
     }
-    not_built("the engine")
+    engine::run::run(args)
 }
 
-// LEAD: engine::plan(&PlanArgs, ...). 0 nothing to do, 1 error, 2 changes, 3 something is destroyed.
-fn plan(_args: &PlanArgs) -> u8 {
-    not_built("plan")
-}
-
-// LEAD: engine::apply(&ApplyArgs, ...). It always logs to stdout.
-fn apply(_args: &ApplyArgs) -> u8 {
+// It always logs to stdout.
+fn apply(args: &ApplyArgs) -> u8 {
     log::start(Destination::Stdout);
-    not_built("apply")
+    engine::apply::apply(args)
 }
 
 // The only platforms that can delete a config are virtualbox and vmware; both come with the platforms issue.
@@ -99,9 +95,4 @@ fn read_config(input: &Input) -> io::Result<Vec<u8>> {
             .read(path, LARGEST_CONFIG)?
             .ok_or_else(|| io::ErrorKind::NotFound.into()),
     }
-}
-
-fn not_built(what: &str) -> u8 {
-    terminal::print(true, &format!("ignition-rs: {what}: not built yet\n"));
-    1
 }

@@ -187,3 +187,32 @@ fn validate_fails_when_its_verdict_cannot_be_written() {
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
+
+/// Runs in a process of its own, started by the next test.
+#[test]
+#[ignore = "it aborts; panics_are_logged_and_abort starts it"]
+fn panicking_child() {
+    if std::env::var_os("IGNITION_RS_TEST_CHILD").is_some() {
+        ignition_rs::log::start(ignition_rs::log::Destination::Stdout);
+        let secret = "canary".to_owned();
+        panic!("made of {secret}");
+    }
+}
+
+#[test]
+fn panics_are_logged_and_abort() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cli::panicking_child", "--ignored", "--nocapture"])
+        .env("IGNITION_RS_TEST_CHILD", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("CRITICAL : panic at tests/cli.rs:"), "{text}");
+    assert!(text.contains("message withheld; this is a bug"), "{text}");
+    assert!(
+        !text.contains("canary") && !String::from_utf8_lossy(&output.stderr).contains("canary"),
+        "{text}"
+    );
+    assert_eq!(output.status.signal(), Some(6), "{:?}", output.status);
+}

@@ -85,8 +85,7 @@ fn read_line(line: &str) -> Option<Line> {
 fn lines_of(report: &Report) -> Vec<Line> {
     let lines = report.entries.iter().map(|entry| {
         let mut line = read_line(&entry.to_string().replace('\n', " ")).expect("an entry has this form");
-        // Ours is told apart by what it is about: no rule warns at a key that does not exist.
-        line.unused_key = entry.message.contains("unused key") || entry.message.contains("unknown key");
+        line.unused_key = config::is_unused_key(entry);
         line
     });
     lines.collect()

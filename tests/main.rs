@@ -16,6 +16,7 @@ mod canary;
 mod cli;
 mod corpus;
 mod escapes;
+mod fetch;
 mod kill;
 mod predict;
 mod refusals;

@@ -105,7 +105,7 @@ pub(super) fn platform(value: &std::ffi::OsStr) -> Result<String, String> {
         "gce" => Some("gcp"),
         "pxe" => Some("metal"),
         "linode" => Some("akamai"),
-        _ => crate::flags::nearest(id, PLATFORMS),
+        _ => crate::spelling::nearest(id, PLATFORMS),
     };
     Err(match meant {
         Some(meant) => format!("not a platform; did you mean {meant}?"),

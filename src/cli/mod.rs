@@ -227,7 +227,10 @@ fn parse_verb(verb: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> Re
         Some(verb) => Err(Say::complaint(format!("ignition-rs {verb}: not built yet\n"), 1)),
         None => {
             let known = VERBS.iter().map(|(verb, _)| verb.name());
-            let meant = match verb.to_str().and_then(|verb| crate::flags::nearest(verb, known)) {
+            let meant = match verb
+                .to_str()
+                .and_then(|verb| crate::spelling::nearest(verb, known))
+            {
                 Some(meant) => format!("; did you mean {meant}?"),
                 None => String::new(),
             };

@@ -7,6 +7,7 @@ use super::schema::{self, Kind, Shape};
 use super::version::Version;
 use crate::json::{self, LineIndex, Node};
 use crate::report::{Entry, Pointer, Severity};
+use crate::spelling::nearest;
 
 const UNUSED: &str = "unused key ";
 
@@ -90,7 +91,7 @@ impl Search<'_> {
         }
         match shape.field(self.version, name) {
             Some((_, field)) => format!(": it is read, but should be spelt {}", field.name),
-            None => match closest(shape.fields_of(self.version).map(|field| field.name), name) {
+            None => match nearest(name, shape.fields_of(self.version).map(|field| field.name)) {
                 Some(field) => format!(": did you mean {field}?"),
                 None => String::new(),
             },
@@ -107,92 +108,9 @@ impl Search<'_> {
     }
 }
 
-/// The name that a misspelt key most likely stands for.
-fn closest<'n>(names: impl Iterator<Item = &'n str>, key: &str) -> Option<&'n str> {
-    // No field is near a key of this length, and distance costs the product of both.
-    if key.len() > 32 {
-        return None;
-    }
-    names
-        .map(|name| (distance(name, key), name))
-        .filter(|(distance, name)| *distance <= name.len().min(key.len()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// How many letters to insert, delete or replace to get from one word to another, whatever their case; underscores
-/// and dashes are free.
-fn distance(left: &str, right: &str) -> usize {
-    let letters = |word: &str| -> Vec<char> {
-        word.chars()
-            .filter(|letter| !matches!(letter, '_' | '-'))
-            .map(|letter| letter.to_ascii_lowercase())
-            .collect()
-    };
-    let (left, right) = (letters(left), letters(right));
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, from) in left.iter().enumerate() {
-        let mut diagonal = line;
-        let mut before = line.saturating_add(1);
-        let mut next = vec![before];
-        for (above, to) in row.iter().skip(1).zip(&right) {
-            let replaced = diagonal.saturating_add(usize::from(from != to));
-            before = replaced
-                .min(above.saturating_add(1))
-                .min(before.saturating_add(1));
-            diagonal = *above;
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn misspelt_keys_have_a_suggestion() {
-        let names = [
-            "path",
-            "mode",
-            "sshAuthorizedKeys",
-            "passwordHash",
-            "contents",
-            "httpHeaders",
-        ];
-        let table = [
-            ("moode", Some("mode")),
-            ("ssh_authorized_keys", Some("sshAuthorizedKeys")),
-            ("password_hash", Some("passwordHash")),
-            ("content", Some("contents")),
-            ("httpHeader", Some("httpHeaders")),
-            ("inline", None),
-            ("x", None),
-            ("", None),
-        ];
-        for (key, expected) in table {
-            assert_eq!(closest(names.into_iter(), key), expected, "{key:?}");
-        }
-        assert_eq!(closest(names.into_iter(), &"mode".repeat(9)), None);
-    }
-
-    #[test]
-    fn distances() {
-        let table = [
-            ("", "", 0),
-            ("abc", "abc", 0),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("aB", "Ab", 0),
-            ("ab", "ba", 2),
-        ];
-        for (left, right, expected) in table {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-            assert_eq!(distance(right, left), expected, "{right} {left}");
-        }
-    }
 
     #[test]
     fn a_hundred_thousand_unknown_keys_take_no_time() {

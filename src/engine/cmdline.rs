@@ -14,6 +14,15 @@ pub fn config_url(cmdline: &[u8]) -> Option<String> {
         .filter(|url| !url.is_empty())
 }
 
+/// The value of the last `key=value`, if there is one.
+pub fn value(cmdline: &[u8], key: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(cmdline);
+    text.split(' ')
+        .filter_map(|word| word.trim().split_once('='))
+        .rfind(|(found, _)| *found == key)
+        .map(|(_, value)| value.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::config_url;

@@ -48,13 +48,20 @@ impl Edges {
 
     /// A fetcher with these settings.
     pub fn fetch(&self, settings: Settings) -> Fetch<'_> {
-        let oem = self.environment.oem_lookaside_dir.clone().unwrap_or_else(|| PathBuf::from(OEM_DIR));
+        let oem = self
+            .environment
+            .oem_lookaside_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(OEM_DIR));
         Fetch::new(&self.network, &self.host, &self.clock, oem, settings)
     }
 
     /// The kernel command line.
     pub fn kernel_command_line(&self) -> std::io::Result<Vec<u8>> {
-        Ok(self.host.read(Path::new("/proc/cmdline"), CMDLINE_MAX)?.unwrap_or_default())
+        Ok(self
+            .host
+            .read(Path::new("/proc/cmdline"), CMDLINE_MAX)?
+            .unwrap_or_default())
     }
 }
 

@@ -31,7 +31,9 @@ pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> 
             Phase::Config => continue,
         };
         let plan = planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?;
-        world.advance(&plan).map_err(|error| Failure::from_advance(Stage::Files, &error))?;
+        world
+            .advance(&plan)
+            .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
     }
     Ok(())
 }

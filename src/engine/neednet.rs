@@ -113,8 +113,8 @@ mod tests {
     fn resources_everywhere_count() {
         assert_eq!(needed(|_| ()), None);
         let file = |contents, append| File {
-            contents,
             append,
+            contents,
             ..File::default()
         };
         let luks = |key_file| Luks {

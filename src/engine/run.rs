@@ -23,7 +23,11 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 pub fn run(args: &EngineArgs) -> u8 {
     crate::sys::set_umask();
     let _stage = crate::log::stage(args.stage);
-    let done = if args.dry_run { dry_run(args) } else { real_run(args) };
+    let done = if args.dry_run {
+        dry_run(args)
+    } else {
+        real_run(args)
+    };
     match done {
         Ok(()) => 0,
         Err(failure) => super::tell(&failure, args.dry_run),
@@ -34,11 +38,15 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let edges = Edges::of_this_machine();
     let stage = args.stage;
     let failed = |error: &dyn std::error::Error| Failure::new(Some(stage), error);
-    tracing::info!("ignition-rs {} for Ignition {}", crate::cli::VERSION, crate::cli::UPSTREAM_VERSION);
+    tracing::info!(
+        "ignition-rs {} for Ignition {}",
+        crate::cli::VERSION,
+        crate::cli::UPSTREAM_VERSION
+    );
     let places = Places::of(args)?;
-    let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock).map_err(|error| failed(&error))?;
-    let mut state =
-        State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
+    let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
+        .map_err(|error| failed(&error))?;
+    let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
     let request = request(args, &places, true);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
@@ -55,8 +63,14 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         // Their use is over with this stage (spec/mount_files.md 8).
         state.luks_persist_key_files.clear();
     }
-    state.save(&edges.host, &places.state_file).map_err(|error| failed(&error))?;
-    loaded.tell_journal(&state);
+    state
+        .save(&edges.host, &places.state_file)
+        .map_err(|error| failed(&error))?;
+    if matches!(stage, Stage::FetchOffline | Stage::Fetch) {
+        for config in &state.fetched_configs {
+            crate::log::journal_config(config.kind.name(), &config.source, config.referenced);
+        }
+    }
     tracing::info!("stage {stage} succeeded");
     Ok(())
 }
@@ -64,7 +78,11 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
 fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let edges = Edges::of_this_machine();
     let stage = args.stage;
-    let places = Places { config_cache: args.config_cache.clone(), neednet: args.neednet.clone(), state_file: args.state_file.clone() };
+    let places = Places {
+        config_cache: args.config_cache.clone(),
+        neednet: args.neednet.clone(),
+        state_file: args.state_file.clone(),
+    };
     let mut state = if args.config.is_some() {
         State::default()
     } else {
@@ -72,7 +90,12 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::new(Some(stage), &error).exit(3))?
     };
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
-    let loaded = load::load(&request(args, &places, args.fetch), &edges, &mut fetch, &mut state)?;
+    let loaded = load::load(
+        &request(args, &places, args.fetch),
+        &edges,
+        &mut fetch,
+        &mut state,
+    )?;
     let job = Job {
         stage,
         config: &loaded.config,
@@ -86,22 +109,37 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let probe = Probe::new(&root, None);
     let mut world = DryRun::new(&probe);
     stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
-    show(&stage::plans(world), args.plan_format, &loaded)
+    show(&stage::plans(world), args.plan_format, &loaded, &edges)
 }
 
 /// Prints plans.
-pub(super) fn show(plans: &[crate::plan::Plan], format: PlanFormat, loaded: &Loaded) -> Result<(), Failure> {
+pub(super) fn show(
+    plans: &[crate::plan::Plan],
+    format: PlanFormat,
+    loaded: &Loaded,
+    edges: &Edges,
+) -> Result<(), Failure> {
     use crate::plan::render::{self, Style};
     let origin = |pointer: &crate::report::Pointer| {
-        loaded.origin(pointer).map(|(name, at)| format!("{name}:{}:{}", at.line, at.column))
+        loaded
+            .origin(pointer)
+            .map(|(name, at)| format!("{name}:{}:{}", at.line, at.column))
     };
     let mut text = String::new();
     match format {
         PlanFormat::Text => {
-            let style = Style { colour: terminal::wants_colour(), width: None, fold: false };
+            let style = Style {
+                colour: terminal::wants_colour(&edges.environment),
+                width: None,
+                fold: false,
+            };
             render::text(&mut text, plans, style, &origin).map_err(|error| Failure::new(None, &error))?;
         }
-        PlanFormat::Json => text = render::json(plans, &origin).to_text(),
+        PlanFormat::Json => {
+            text = render::json(plans, &origin)
+                .to_text()
+                .map_err(|error| Failure::new(None, &error))?;
+        }
     }
     if terminal::print(false, &text) {
         Ok(())
@@ -119,10 +157,11 @@ fn request<'a>(args: &'a EngineArgs, places: &'a Places, fetch: bool) -> load::R
         stage: args.stage,
         source: match &args.config {
             Some(path) => Source::File(path),
-            None => Source::Boot { platform: args.platform.as_deref().unwrap_or_default() },
+            None => Source::Boot {
+                platform: args.platform.as_deref().unwrap_or_default(),
+            },
         },
         places,
-        fetch_timeout: args.fetch_timeout,
         fetch,
     }
 }
@@ -148,7 +187,8 @@ impl Places {
                 state_file: args.state_file.clone(),
             });
         }
-        let directory = crate::sys::host::private_directory().map_err(|error| Failure::new(Some(args.stage), &error))?;
+        let directory =
+            crate::sys::host::private_directory().map_err(|error| Failure::new(Some(args.stage), &error))?;
         tracing::info!("state and cache of this run are in {}", directory.display());
         Ok(Self {
             config_cache: directory.join("ignition.json"),
@@ -157,8 +197,20 @@ impl Places {
         })
     }
 
+    /// As upstream has them.
+    pub fn of_a_boot() -> Self {
+        Self {
+            config_cache: "/run/ignition.json".into(),
+            neednet: "/run/ignition/neednet".into(),
+            state_file: "/run/ignition/state".into(),
+        }
+    }
+
     /// A file of ours in the directory of the state file.
     pub fn beside_state(&self, name: &str) -> PathBuf {
-        self.state_file.parent().unwrap_or_else(|| Path::new("/")).join(name)
+        self.state_file
+            .parent()
+            .unwrap_or_else(|| Path::new("/"))
+            .join(name)
     }
 }

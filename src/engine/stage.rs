@@ -61,14 +61,18 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     if stage != Stage::Files {
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         let plan = crate::stages::fetch::plan(stage, job.found);
-        return world.advance(&plan).map_err(|error| Failure::from_advance(stage, &error));
+        return world
+            .advance(&plan)
+            .map_err(|error| Failure::from_advance(stage, &error));
     }
 
     let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
     let config = config_digest(job.config)?;
     heed(&unfinished, config, job.strict)?;
     for directory in leftover_places(&unfinished) {
-        sysroot.remove_leftovers(&directory).map_err(|error| failed(&error))?;
+        sysroot
+            .remove_leftovers(&directory)
+            .map_err(|error| failed(&error))?;
     }
     let live = is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
@@ -80,13 +84,20 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
 }
 
 /// Predicts a stage over a world that may have been predicted already.
-pub fn predict(job: &Job<'_>, edges: &Edges, progress: &Progress, world: &mut DryRun<'_>) -> Result<(), Failure> {
+pub fn predict(
+    job: &Job<'_>,
+    edges: &Edges,
+    progress: &Progress,
+    world: &mut DryRun<'_>,
+) -> Result<(), Failure> {
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     match job.stage {
         Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => Ok(()),
         Stage::FetchOffline | Stage::Fetch => {
             let plan = crate::stages::fetch::plan(job.stage, job.found);
-            world.advance(&plan).map_err(|error| Failure::from_advance(job.stage, &error))
+            world
+                .advance(&plan)
+                .map_err(|error| Failure::from_advance(job.stage, &error))
         }
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
@@ -98,11 +109,19 @@ pub fn predict(job: &Job<'_>, edges: &Edges, progress: &Progress, world: &mut Dr
 /// Opens the root of a stage.
 pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
     // The harness gives an empty root to stages that do not use it.
-    let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
+    let root = if root.as_os_str().is_empty() {
+        Path::new("/")
+    } else {
+        root
+    };
     Sysroot::open(root).map_err(|error| {
         Failure::text(
             Some(stage),
-            format!("cannot use {} as the root: {}; it must be an existing directory", root.display(), chain(&error)),
+            format!(
+                "cannot use {} as the root: {}; it must be an existing directory",
+                root.display(),
+                chain(&error)
+            ),
         )
     })
 }
@@ -121,7 +140,12 @@ fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Inp
         luks_volume_key_files: &job.state.luks_persist_volume_key_files,
         provider_files: &job.state.provider_output_files,
     };
-    Input { config: job.config, state, run, progress }
+    Input {
+        config: job.config,
+        state,
+        run,
+        progress,
+    }
 }
 
 fn run_facts(job: &Job<'_>, edges: &Edges, live_image: bool) -> Result<RunFacts, Failure> {
@@ -130,7 +154,11 @@ fn run_facts(job: &Job<'_>, edges: &Edges, live_image: bool) -> Result<RunFacts,
     Ok(RunFacts {
         boot_id,
         date: edges.clock.now(),
-        user_config_provided: job.state.fetched_configs.iter().any(|config| config.kind == Kind::User),
+        user_config_provided: job
+            .state
+            .fetched_configs
+            .iter()
+            .any(|config| config.kind == Kind::User),
         live_image,
         key_fragments: key_fragments(edges)?,
     })
@@ -138,7 +166,12 @@ fn run_facts(job: &Job<'_>, edges: &Edges, live_image: bool) -> Result<RunFacts,
 
 /// `IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT` (spec/cli.md 7).
 fn key_fragments(edges: &Edges) -> Result<bool, Failure> {
-    match edges.environment.write_authorized_keys_fragment.as_deref().map(|value| value.to_str()) {
+    match edges
+        .environment
+        .write_authorized_keys_fragment
+        .as_deref()
+        .map(|value| value.to_str())
+    {
         None | Some(Some("" | "true" | "1")) => Ok(true),
         Some(Some("false" | "0")) => Ok(false),
         Some(_) => Err(Failure::text(
@@ -150,9 +183,16 @@ fn key_fragments(edges: &Edges) -> Result<bool, Failure> {
 
 /// Asks `is-live-image`, if there is an old result file to decide about and the distribution has the program.
 fn is_live_image(root: &Sysroot, edges: &Edges) -> bool {
-    let result = RootPath::from(crate::stages::files::result::PATH);
-    let there = matches!(root.follow(&result).and_then(|path| root.node(&path)), Ok(Some(_)));
-    there && edges.runner.run(&Invocation::new(Tool::IsLiveImage, Vec::<&str>::new())).is_ok()
+    let result = RootPath::from(crate::stages::files::result::RESULT);
+    let there = matches!(
+        root.follow(&result).and_then(|path| root.node(&path)),
+        Ok(Some(_))
+    );
+    there
+        && edges
+            .runner
+            .run(&Invocation::new(Tool::IsLiveImage, Vec::<&str>::new()))
+            .is_ok()
 }
 
 /// What an unfinished run means for this one.

@@ -6,10 +6,14 @@ use std::sync::Mutex;
 
 use super::http::{Http, HttpError, Request, Response};
 
+/// An answer, or why there is none: status, `Location`, body.
+type Scripted = Result<(u16, Option<String>, Vec<u8>), HttpError>;
+
 /// A network that answers from a script and remembers what it was asked.
 #[derive(Default)]
 pub(crate) struct FakeHttp {
-    script: Mutex<VecDeque<Result<(u16, Option<String>, Vec<u8>), HttpError>>>,
+    script: Mutex<VecDeque<Scripted>>,
+    served: Mutex<std::collections::BTreeMap<String, Vec<u8>>>,
     requests: Mutex<Vec<Request>>,
 }
 
@@ -19,6 +23,11 @@ impl FakeHttp {
             .lock()
             .unwrap()
             .push_back(Ok((status, None, body.to_vec())));
+    }
+
+    /// Answers every request for this URL.
+    pub(crate) fn serve(&self, url: &str, body: impl Into<Vec<u8>>) {
+        self.served.lock().unwrap().insert(url.to_owned(), body.into());
     }
 
     pub(crate) fn redirect(&self, status: u16, target: &str) {
@@ -38,6 +47,13 @@ impl FakeHttp {
 impl Http for FakeHttp {
     fn send(&self, request: &Request) -> Result<Response, HttpError> {
         self.requests.lock().unwrap().push(request.clone());
+        if let Some(body) = self.served.lock().unwrap().get(request.url.reveal()) {
+            return Ok(Response {
+                status: 200,
+                location: None,
+                body: Box::new(io::Cursor::new(body.clone())),
+            });
+        }
         let (status, location, body) = self
             .script
             .lock()

@@ -82,7 +82,7 @@ pub(crate) mod tests {
         for (what, bytes) in table {
             let error = gunzip(&bytes).expect_err(what);
             assert!(
-                error.get_ref().is_some_and(|inner| inner.is::<GunzipError>()),
+                matches!(error.get_ref(), Some(inner) if inner.is::<GunzipError>()),
                 "{what}: {error:?}"
             );
         }

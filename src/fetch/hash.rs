@@ -199,7 +199,7 @@ mod tests {
             "sha256-",
             "sha256-zz",
             &ABC.replace("ba", "+a"),
-            &ABC512[..ABC.len()],
+            &ABC512.replace("54ca49f", ""),
         ] {
             assert!(Hash::parse(text).is_err(), "{text}");
         }

@@ -20,6 +20,7 @@ pub mod settings;
 pub mod source;
 pub mod tls;
 pub mod verified;
+mod verifier;
 pub mod web;
 
 use std::collections::BTreeMap;

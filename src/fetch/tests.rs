@@ -43,7 +43,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = format!("{error} / {error:?}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        text = format!("{text}: {error}");
         cause = error.source();
     }
     text

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::http::Trust;
+use super::verifier::Verifier;
 use crate::sys::HostFiles;
 
 /// Where systems keep their bundle, the first that is there counts; in Go's order.
@@ -49,9 +50,17 @@ pub fn config(bundle: &[u8], trust: &Trust) -> Result<ClientConfig, rustls::Erro
     }
     // The provider is named here: there is none for the whole process, and rustls would panic without one.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    if trust.extra.is_empty() {
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let verifier =
+        Verifier::new(roots, trust, provider).map_err(|error| rustls::Error::General(error.to_string()))?;
+    // "Dangerous" is what rustls calls every verifier that is not its own; this one asks rustls' own first.
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
 }
 

@@ -12,6 +12,8 @@ use std::ffi::{OsStr, OsString};
 
 pub use duration::{DurationError, parse_duration};
 
+use crate::spelling::nearest;
+
 /// How the flags of a command are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -180,49 +182,4 @@ fn unknown<A>(problem: &str, dashes: &str, name: &str, flags: &[Flag<A>]) -> Sto
 
 fn find<'a, A>(flags: &'a [Flag<A>], name: &str) -> Option<&'a Flag<A>> {
     flags.iter().find(|flag| flag.name == name)
-}
-
-/// The known word that is nearest to a mistyped one, if one is near enough to be meant: at most a third of its
-/// letters differ. Case does not count.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Nobody means a known word by something this long, and the distance is quadratic.
-    if word.len() > 64 {
-        return None;
-    }
-    known
-        .into_iter()
-        .map(|candidate| {
-            (
-                distance(&word.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Edit distance in which swapping two neighbours is one edit.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().collect();
-    let right: Vec<char> = right.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut previous: Vec<usize> = (0..=right.len()).collect();
-    for (row, from) in left.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, to) in right.iter().enumerate() {
-            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&previous, column) + usize::from(from != to))
-                .min(at(&previous, column + 1) + 1)
-                .min(at(&current, column) + 1);
-            let swapped =
-                row > 0 && column > 0 && left.get(row - 1) == Some(to) && right.get(column - 1) == Some(from);
-            if swapped {
-                best = best.min(at(&before, column - 1) + 1);
-            }
-            current.push(best);
-        }
-        before = std::mem::replace(&mut previous, current);
-    }
-    previous.last().copied().unwrap_or_default()
 }

@@ -224,33 +224,7 @@ fn booleans() {
     }
 }
 
-#[test]
-fn nearest_word() {
-    let known = ["contents", "overwrite", "path", "mode", "user"];
-    for (word, expected) in [
-        ("content", Some("contents")),
-        ("Contents", Some("contents")),
-        ("overwirte", Some("overwrite")),
-        ("moode", Some("mode")),
-        ("mdoe", Some("mode")),
-        ("usr", Some("user")),
-        ("zebra", None),
-        ("x", None),
-        ("", None),
-    ] {
-        assert_eq!(nearest(word, known), expected, "{word}");
-    }
-    assert_eq!(nearest(&"path".repeat(1000), known), None);
-}
-
 proptest! {
-    #[test]
-    fn distance_is_symmetric(left in ".{0,12}", right in ".{0,12}") {
-        prop_assert_eq!(distance(&left, &right), distance(&right, &left));
-        prop_assert_eq!(distance(&left, &left), 0);
-        prop_assert!(distance(&left, &right) <= left.chars().count().max(right.chars().count()));
-    }
-
     #[test]
     fn parsers_never_panic(arguments in proptest::collection::vec("[-=a-z/]{0,8}", 0..8)) {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Priorities of syslog(3), with facility kern, which is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,25 +71,49 @@ impl Sink for Stdout {
 /// Where the system log's socket is, as Go's `log/syslog` looks for it.
 pub const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
+/// How long one message may wait for the system log to make room. After that no further message waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Datagrams to the system log.
 #[derive(Debug)]
 pub struct Syslog {
     socket: UnixDatagram,
+    paths: Vec<PathBuf>,
     tag: &'static str,
 }
 
 impl Syslog {
     /// Connects to the first socket that takes a connection.
-    pub fn connect(paths: &[&str], tag: &'static str) -> io::Result<Self> {
+    pub fn connect<P: AsRef<Path>>(paths: &[P], tag: &'static str) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let paths = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        let syslog = Self { socket, paths, tag };
+        syslog.reconnect()?;
+        Ok(syslog)
+    }
+
+    fn reconnect(&self) -> io::Result<()> {
         let mut refused = io::Error::from(io::ErrorKind::NotFound);
-        for path in paths {
-            match socket.connect(path) {
-                Ok(()) => return Ok(Self { socket, tag }),
+        for path in &self.paths {
+            match self.socket.connect(path) {
+                Ok(()) => return Ok(()),
                 Err(error) => refused = error,
             }
         }
         Err(refused)
+    }
+
+    fn send(&self, line: &[u8]) -> io::Result<()> {
+        match self.socket.send(line) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.set_nonblocking(true),
+            // The log daemon was restarted: its socket is another one now.
+            Err(_) => {
+                self.reconnect()?;
+                self.socket.send(line).map(|_| ())
+            }
+        }
     }
 }
 
@@ -99,7 +124,7 @@ impl Sink for Syslog {
             .unwrap_or_default()
             .as_secs();
         let line = syslog_line(priority, now, self.tag, std::process::id(), message);
-        let _lost = self.socket.send(line.as_bytes());
+        let _lost = self.send(line.as_bytes());
     }
 }
 
@@ -227,7 +252,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let receiver = UnixDatagram::bind(&path).unwrap();
-        let sink = Syslog::connect(&["/nonexistent/log", path.to_str().unwrap()], "ignition").unwrap();
+        let sink = Syslog::connect(&[Path::new("/nonexistent/log"), &path], "ignition").unwrap();
         sink.write(Priority::Critical, "two\nlines");
         let mut buffer = [0; 256];
         let size = receiver.recv(&mut buffer).unwrap();
@@ -238,6 +263,39 @@ mod tests {
             "{text}"
         );
         assert!(Syslog::connect(&["/nonexistent/log"], "ignition").is_err());
+    }
+
+    #[test]
+    fn syslog_finds_a_daemon_that_was_restarted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let first = UnixDatagram::bind(&path).unwrap();
+        let sink = Syslog::connect(&[&path], "ignition").unwrap();
+        drop(first);
+        sink.write(Priority::Info, "nobody is there");
+        std::fs::remove_file(&path).unwrap();
+        let second = UnixDatagram::bind(&path).unwrap();
+        sink.write(Priority::Info, "again");
+        let mut buffer = [0; 256];
+        let size = second.recv(&mut buffer).unwrap();
+        assert!(buffer[..size].ends_with(b": again"));
+    }
+
+    #[test]
+    fn a_stuck_daemon_is_waited_for_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let _never_read = UnixDatagram::bind(&path).unwrap();
+        let sink = Syslog::connect(&[&path], "ignition").unwrap();
+        sink.socket
+            .set_write_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..5_000 {
+            sink.write(Priority::Info, "x");
+        }
+        // Waiting for each of them would take a minute and a half.
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

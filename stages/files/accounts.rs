@@ -3,7 +3,10 @@
 //! What exists is compared field by field, and a tool runs only for what differs: `groupmod` is not in Flatcar's
 //! initrd, and a second run must change nothing.
 
-use crate::config::types::{Hidden, PasswdGroup, PasswdUser};
+mod field;
+
+use self::field::{check_field, check_hash, check_id, check_name};
+use crate::config::types::{PasswdGroup, PasswdUser};
 use crate::plan::predict::has_private_groups;
 use crate::plan::{Action, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
 use crate::report::Pointer;
@@ -16,6 +19,9 @@ use super::{Input, refuse};
 
 /// What a locked account has in place of a hash.
 const LOCKED: &str = "*";
+
+/// `etc/passwd` is read whole where the question is not about one user.
+const PASSWD_MAX: u64 = 16 << 20;
 
 /// Advice about accounts that the tools cannot remove.
 const IN_THE_IMAGE: &str = "leave out shouldExist: it is part of the image, whose own database is read-only";
@@ -111,6 +117,13 @@ fn delete_group(
     found: Option<&Group>,
     at: &Pointer,
 ) -> Result<(), PlanError> {
+    if let Some(user) = found.map_or(Ok(None), |group| primary_of(planner, group, at))? {
+        return Err(refuse(
+            at.clone(),
+            format!("{name} is the primary group of {user}, and groupdel does not remove such a group"),
+            "leave this entry out: a user's own group goes with the user",
+        ));
+    }
     let change = match found {
         None => Change::Keep {
             reason: "there is no such group".to_owned(),
@@ -139,6 +152,18 @@ fn delete_group(
         change,
         at,
     )
+}
+
+/// A user in `etc/passwd` whose primary group this is.
+fn primary_of(planner: &Planner<'_>, group: &Group, at: &Pointer) -> Result<Option<String>, PlanError> {
+    let path = planner.follow(&RootPath::from("/etc/passwd"), at)?;
+    let bytes = planner.view().read(&path, PASSWD_MAX).at(at)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next()?, fields.nth(2)?);
+        (gid.parse().map(Owner::Id) == Ok(group.gid.clone())).then(|| name.to_owned())
+    }))
 }
 
 fn plan_user(
@@ -208,11 +233,30 @@ fn delete_user(
             },
         },
     };
+    if let Some(user) = found {
+        check_old_home(planner, user, at)?;
+    }
     let action = Action::DeleteUser {
         name: name.to_owned(),
         remove_home: true,
     };
     planner.push(action, change, at)
+}
+
+/// userdel removes the user before it finds that the home is somebody else's, and a second run would find nothing to do.
+fn check_old_home(planner: &Planner<'_>, user: &User, at: &Pointer) -> Result<(), PlanError> {
+    let home = planner.follow(&RootPath::clean(&user.home), at)?;
+    match planner.node(&home, at)? {
+        Some(node) if node.user != user.uid => Err(refuse(
+            at.clone(),
+            format!(
+                "{home}, the home of {}, belongs to {}, and userdel would not remove it",
+                user.name, node.user
+            ),
+            "remove it or give it to the user first",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What the config asks of a user, checked; empty strings ask for nothing.
@@ -510,62 +554,6 @@ fn check_group(view: &dyn View, name: &str, at: &Pointer) -> Result<(), PlanErro
         format!("there is no group {name:?} in the root, and no earlier entry creates it"),
         "correct the name, or add the group to passwd.groups",
     ))
-}
-
-/// Names go into argv and into files whose lines are split at colons, and name a home directory.
-fn check_name(name: &str, at: &Pointer) -> Result<(), PlanError> {
-    let what = if name.is_empty() {
-        "the name is empty".to_owned()
-    } else if name.starts_with('-') {
-        format!("the name {name:?} begins with a dash and would be read as an option")
-    } else if matches!(name, "." | "..") {
-        format!("{name:?} is not a name")
-    } else if let Some(bad) = name
-        .chars()
-        .find(|c| matches!(c, ':' | '/' | ',') || c.is_control() || c.is_whitespace())
-    {
-        format!("the name {name:?} contains {bad:?}")
-    } else {
-        return Ok(());
-    };
-    Err(refuse(at.clone(), what, "use letters, digits, `_` and `-`"))
-}
-
-fn check_field(value: &str, at: &Pointer) -> Result<(), PlanError> {
-    match value.chars().find(|c| *c == ':' || c.is_control()) {
-        None => Ok(()),
-        Some(bad) => Err(refuse(
-            at.clone(),
-            format!("the value contains {bad:?}, which a line of etc/passwd cannot hold"),
-            "leave that character out",
-        )),
-    }
-}
-
-/// As [`check_field`], but never shows what it is about.
-fn check_hash<'a>(hash: Option<&'a Hidden>, at: &Pointer) -> Result<Option<&'a str>, PlanError> {
-    let hash = hash.map(Hidden::reveal);
-    match hash {
-        Some(text) if text.chars().any(|c| c == ':' || c.is_control()) => Err(refuse(
-            at.clone(),
-            "the hash contains a colon or a control character, which a line of etc/shadow cannot hold",
-            "give the output of mkpasswd, without a line feed",
-        )),
-        _ => Ok(hash),
-    }
-}
-
-/// Ids are 32 bits without sign; the highest means "no id" to the kernel. Upstream lets others wrap around.
-fn check_id(id: Option<i64>, at: &Pointer) -> Result<Option<u32>, PlanError> {
-    let Some(number) = id else { return Ok(None) };
-    match u32::try_from(number) {
-        Ok(id) if id != u32::MAX => Ok(Some(id)),
-        _ => Err(refuse(
-            at.clone(),
-            format!("{number} is not an id"),
-            format!("ids are from 0 to {}", u32::MAX - 1),
-        )),
-    }
 }
 
 #[cfg(test)]

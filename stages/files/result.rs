@@ -13,7 +13,8 @@ use super::place::{At as _, root_access};
 use super::planner::Planner;
 use super::{Input, refuse};
 
-const RESULT: &str = "/etc/.ignition-result.json";
+/// The result file.
+pub const RESULT: &str = "/etc/.ignition-result.json";
 
 /// Each run adds its report to the ones before, so this allows for tens of thousands of runs.
 const REPORT_MAX: u64 = 16 << 20;

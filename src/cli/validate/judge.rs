@@ -7,9 +7,9 @@ use crate::config::schema::{self, Kind, Shape};
 use crate::config::types::Config;
 use crate::config::version::{Declared, Version};
 use crate::config::{self, ParseError};
-use crate::flags::nearest;
 use crate::json::Document;
 use crate::report::{Element, Entry, Pointer, Position, Report, Severity};
+use crate::spelling::nearest;
 use crate::view::{View, ViewError};
 
 /// One thing that is to be said about a config.
@@ -91,9 +91,9 @@ pub fn judge(input: Input, text: Vec<u8>, rules: Rules<'_>) -> Result<Verdict, V
     let mut findings: Vec<Finding> = report
         .entries
         .into_iter()
-        .map(|entry| match (rules, version) {
-            (Rules::Strict | Rules::StrictFor(_), Some(version)) => unknown_key(entry, version),
-            _ => Finding {
+        .map(|entry| match version {
+            Some(version) => unknown_key(entry, version, !matches!(rules, Rules::Machine)),
+            None => Finding {
                 entry,
                 suggestion: None,
             },
@@ -131,29 +131,33 @@ fn declared_version(text: &[u8]) -> Option<Version> {
     }
 }
 
-/// Makes the warning about an unknown key an error and says which key was meant. Other entries stay.
-fn unknown_key(mut entry: Entry, version: Version) -> Finding {
-    let key = entry.pointer.0.split_last().and_then(|(last, above)| match last {
-        Element::Key(key) => Some((shape_at(above, version)?, key)),
-        Element::Index(_) => None,
-    });
-    let Some((shape, key)) =
-        key.filter(|(shape, key)| entry.severity == Severity::Warning && !shape.has(version, key))
-    else {
+/// Which key was probably meant by an unknown one. Under strict rules it is an error.
+fn unknown_key(mut entry: Entry, version: Version, is_strict: bool) -> Finding {
+    if !config::is_unused_key(&entry) {
         return Finding {
             entry,
             suggestion: None,
         };
-    };
-    let meant = nearest(key, shape.fields_of(version).map(|field| field.name));
-    entry.severity = Severity::Error;
-    if let Some(meant) = meant {
-        entry.message = format!("{}; did you mean {meant}?", entry.message);
+    }
+    if is_strict {
+        entry.severity = Severity::Error;
     }
     Finding {
-        suggestion: meant.map(str::to_owned),
+        suggestion: meant(&entry.pointer, version).map(str::to_owned),
         entry,
     }
+}
+
+fn meant(pointer: &Pointer, version: Version) -> Option<&'static str> {
+    let (Element::Key(key), above) = pointer.0.split_last()? else {
+        return None;
+    };
+    let shape = shape_at(above, version)?;
+    // A key of a newer spec is spelt right.
+    if shape.fields.iter().any(|field| field.name == *key) {
+        return None;
+    }
+    nearest(key, shape.fields_of(version).map(|field| field.name))
 }
 
 /// The shape of the object at a place.

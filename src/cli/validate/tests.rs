@@ -131,7 +131,7 @@ fn unknown_keys_are_warnings_and_with_strict_errors() {
         outcome.stdout
     );
     assert!(
-        outcome.stdout.ends_with("; did you mean contents?\n"),
+        outcome.stdout.ends_with(": did you mean contents?\n"),
         "{}",
         outcome.stdout
     );
@@ -285,6 +285,15 @@ fn the_drop_in_keeps_upstreams_streams() {
 }
 
 #[test]
+fn percent_signs_stay() {
+    let text = r#"{"ignition": {"version": "3.3.0"}, "100%d": 1}"#;
+    assert_eq!(
+        shown(ReportFormat::Text, false, text),
+        "warning at $.100%d, line 1 col 36: unused key 100%d\n"
+    );
+}
+
+#[test]
 fn several_configs_are_told_apart() {
     let outcome = validate(&args(ReportFormat::Text, false, &["{", "-", "missing"]), None);
     assert_eq!(outcome.code, 1);
@@ -346,7 +355,7 @@ fn json_format() {
               "path": "$.storage.files.0.content",
               "line": 1,
               "column": 73,
-              "message": "unused key content; did you mean contents?",
+              "message": "unused key content: did you mean contents?",
               "suggestion": "contents"
             }
           ]
@@ -361,7 +370,7 @@ fn pretty_format() {
     let text = "{\n  \"ignition\": {\"version\": \"3.3.0\"},\n  \"storage\": {\n    \"files\": [\n      \
         {\"path\": \"/a\", \"moode\": 420}\n    ]\n  }\n}\n";
     insta::assert_snapshot!(shown(ReportFormat::Pretty, true, text), @r#"
-    error: unused key moode; did you mean mode?
+    error: unused key moode: did you mean mode?
      --> my.ign:5:22
       |
     5 |       {"path": "/a", "moode": 420}

@@ -53,7 +53,7 @@ pub fn decode(text: &str) -> Result<Vec<u8>, DataUrlError> {
             match byte {
                 b'\n' => {}
                 byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=') => {
-                    digits.push(byte)
+                    digits.push(byte);
                 }
                 _ => return Err(DataUrlError::Payload),
             }

@@ -11,13 +11,20 @@ use crate::report::{Pointer, Report};
 const MODE_MAX: i64 = 0o7777;
 const MODE_SPECIAL: i64 = 0o7000;
 
-/// How often each path is that of a link of the config, hard links included.
-type LinkPaths<'a> = HashMap<&'a str, usize>;
+/// The paths of the config's links, hard links included.
+#[derive(Default)]
+struct LinkPaths<'a> {
+    /// How often each is there
+    counts: HashMap<&'a str, usize>,
+    /// Length of the longest: no longer parent needs to be looked up
+    longest: usize,
+}
 
 fn link_paths(storage: &Storage) -> LinkPaths<'_> {
-    let mut paths = LinkPaths::new();
+    let mut paths = LinkPaths::default();
     for link in &storage.links {
-        *paths.entry(link.path.as_str()).or_default() += 1;
+        *paths.counts.entry(link.path.as_str()).or_default() += 1;
+        paths.longest = paths.longest.max(link.path.len());
     }
     paths
 }
@@ -25,9 +32,16 @@ fn link_paths(storage: &Storage) -> LinkPaths<'_> {
 /// The links that a path goes through. Like upstream, this compares the literal text with `LINK/`, so that an empty link
 /// path counts for every absolute path; each link is reported by itself.
 fn links_above<'a>(node: &'a str, links: &LinkPaths<'_>) -> Vec<&'a str> {
-    let parents = node.match_indices('/').filter_map(|(slash, _)| node.get(..slash));
-    let found =
-        parents.filter_map(|parent| links.get(parent).map(|count| std::iter::repeat_n(parent, *count)));
+    let parents = node
+        .match_indices('/')
+        .take_while(|(slash, _)| *slash <= links.longest)
+        .filter_map(|(slash, _)| node.get(..slash));
+    let found = parents.filter_map(|parent| {
+        links
+            .counts
+            .get(parent)
+            .map(|count| std::iter::repeat_n(parent, *count))
+    });
     found.flatten().collect()
 }
 
@@ -41,7 +55,7 @@ fn refuse_links_above(node: &str, links: &LinkPaths<'_>, at: &Pointer, report: &
 /// Directories and files must not lie below a link of the config.
 pub(super) fn check_ancestors(storage: &Storage, at: &Pointer, report: &mut Report) {
     let links = link_paths(storage);
-    if links.is_empty() {
+    if links.counts.is_empty() {
         return;
     }
     let section = at.key("directories");

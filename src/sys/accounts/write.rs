@@ -60,7 +60,7 @@ pub fn set_password(
     account: Account<'_>,
     hash: &Secret<String>,
 ) -> Result<bool, AccountsError> {
-    let _lock = lock(sysroot)?;
+    let _lock = lock(sysroot, WAIT)?;
     let (public, secret) = local(account);
     let old_public = read(sysroot, &public)?.unwrap_or_default();
     let old_secret = read(sysroot, &secret)?;
@@ -71,7 +71,7 @@ pub fn set_password(
 
 /// Copies an account from the image's files into `etc/`. Says whether anything had to change.
 pub fn adopt(sysroot: &Sysroot, account: Account<'_>) -> Result<bool, AccountsError> {
-    let _lock = lock(sysroot)?;
+    let _lock = lock(sysroot, WAIT)?;
     let (public, secret) = local(account);
     let (public_name, secret_name, name) = files(account);
     let (old_public, old_secret) = (read(sysroot, &public)?, read(sysroot, &secret)?);
@@ -166,7 +166,7 @@ fn put(
 }
 
 /// Takes the lock of lckpwdf(3), which the shadow tools hold while they write. It is released when the file is closed.
-fn lock(sysroot: &Sysroot) -> Result<File, AccountsError> {
+pub(super) fn lock(sysroot: &Sysroot, wait: Duration) -> Result<File, AccountsError> {
     let path = RootPath::from(PLACES[0]).join(".pwd.lock");
     let file = sysroot.open_lock_file(&path, 0o600)?;
     let begin = Instant::now();
@@ -183,7 +183,7 @@ fn lock(sysroot: &Sysroot) -> Result<File, AccountsError> {
             Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => {}
             Err(errno) => return Err(SysrootError::new("lock", &path, io::Error::from(errno)).into()),
         }
-        if begin.elapsed() >= WAIT {
+        if begin.elapsed() >= wait {
             return Err(AccountsError::Locked { path });
         }
         std::thread::sleep(AGAIN);

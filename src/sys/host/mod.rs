@@ -34,6 +34,11 @@ pub trait HostFiles {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
+/// A new directory for the files of one run, 0700, below `TMPDIR`. It stays.
+pub fn private_directory() -> io::Result<std::path::PathBuf> {
+    Ok(tempfile::Builder::new().prefix("ignition-rs.").tempdir()?.keep())
+}
+
 /// The id of this boot, with dashes, as `/proc/sys/kernel/random/boot_id` has it.
 pub fn boot_id(files: &dyn HostFiles) -> io::Result<String> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");

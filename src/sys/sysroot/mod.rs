@@ -65,14 +65,15 @@ impl Sysroot {
         let root = open(path, DIRECTORY, Mode::empty())
             .map_err(|errno| SysrootError::new("open the root", &RootPath::clean(path), errno))?;
         Ok(Self {
-            path: path.to_owned(),
+            path: std::path::absolute(path)
+                .map_err(|source| SysrootError::new("open the root", &RootPath::clean(path), source))?,
             root,
             resolver,
             touched: Mutex::default(),
         })
     }
 
-    /// Where the root is on the running system, as it was given: for `--root` of the tools.
+    /// Where the root is on the running system, for `--root` of the tools: absolute, and otherwise as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }

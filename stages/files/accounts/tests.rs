@@ -5,7 +5,7 @@ use crate::plan::Step;
 use crate::stages::PlanError;
 use crate::stages::files::scene::{Scene, after, changes, lines, refusal};
 use crate::view::fake::FakeView;
-use crate::view::{Account, View};
+use crate::view::{Account, NodeKind, View};
 
 fn passwd(passwd: &str) -> Scene {
     Scene::new(&format!("{{\"passwd\": {passwd}}}"))
@@ -38,8 +38,14 @@ fn flatcar() -> FakeView {
         .edit_group("kvm", |group| group.local = false)
         .group("ntp", 203)
         .edit_group("ntp", |group| group.local = false)
+        .user("guest", 700, 700)
+        .edit_user("guest", |user| user.home = "/srv/there".into())
+        .file(
+            "/etc/passwd",
+            b"root:x:0:0::/root:/bin/sh\n+\nsue:x:800:10::/home/sue:/bin/sh\n",
+        )
         .file("/etc/login.defs", b"# private groups\nUSERGROUPS_ENAB yes\n")
-        .dir("/home/core")
+        .node("/home/core", NodeKind::Directory, 0o700, 500, 500, b"")
         .dir("/srv/there")
 }
 
@@ -290,6 +296,18 @@ fn refusals() {
         (
             r#"{"groups": [{"name": "kvm", "shouldExist": false}]}"#,
             format!("passwd.groups[0].shouldExist: the group kvm {image}"),
+        ),
+        (
+            r#"{"groups": [{"name": "wheel", "shouldExist": false}]}"#,
+            "passwd.groups[0].shouldExist: wheel is the primary group of sue, and groupdel does not remove such a \
+             group; leave this entry out: a user's own group goes with the user"
+                .into(),
+        ),
+        (
+            r#"{"users": [{"name": "guest", "shouldExist": false}]}"#,
+            "passwd.users[0].shouldExist: /srv/there, the home of guest, belongs to 0, and userdel would not remove \
+             it; remove it or give it to the user first"
+                .into(),
         ),
         (
             r#"{"users": [{"name": "core", "homeDir": "/srv/there"}]}"#,

@@ -1,0 +1,71 @@
+//! `ignition-rs plan`: all stages, over predicted facts.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::edges::Edges;
+use super::failure::Failure;
+use super::load::{self, Source};
+use super::run::Places;
+use super::stage::{self, Job};
+use super::state::State;
+use super::world::DryRun;
+use crate::cli::{Input, PlanArgs};
+use crate::fetch::settings::Settings;
+use crate::plan::render::Summary;
+use crate::stages::Stage;
+use crate::sys::probe::Probe;
+
+/// Time that fetching the references of a config may take, as at a boot.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Shows what all stages would do; 0 nothing, 2 changes, 3 something is destroyed, 1 it cannot be done.
+pub fn plan(args: &PlanArgs) -> u8 {
+    match show(args) {
+        Ok(code) => code,
+        Err(failure) => super::tell(&failure.exit(1), true),
+    }
+}
+
+fn show(args: &PlanArgs) -> Result<u8, Failure> {
+    let edges = Edges::of_this_machine();
+    let mut state = State::default();
+    let mut fetch = edges.fetch(Settings::at_start(FETCH_TIMEOUT));
+    let places = Places::of_a_boot();
+    let request = load::Request {
+        stage: Stage::Fetch,
+        source: Source::File(match &args.config {
+            Input::File(path) => path,
+            Input::Stdin => Path::new("/dev/stdin"),
+        }),
+        places: &places,
+        fetch: args.fetch,
+    };
+    let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let root = stage::open_root(Stage::Files, &args.root)?;
+    let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(None, &error))?;
+    let probe = Probe::new(&root, None);
+    let mut world = DryRun::new(&probe);
+    for stage in [
+        Stage::Fetch,
+        Stage::Kargs,
+        Stage::Disks,
+        Stage::Mount,
+        Stage::Files,
+        Stage::Umount,
+    ] {
+        let job = Job {
+            stage,
+            config: &loaded.config,
+            state: &state,
+            found: &loaded.found,
+            strict: false,
+            phases: &super::files::PHASES,
+        };
+        stage::predict(&job, &edges, &progress, &mut world)
+            .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))?;
+    }
+    let plans = stage::plans(world);
+    super::run::show(&plans, args.format, &loaded, &edges)?;
+    Ok(Summary::of(&plans).exit_code())
+}
