@@ -76,25 +76,25 @@ fn cases() -> Vec<Case> {
         case(
             "cut short",
             "{\"ignition\": {\"version\": \"3.5.0\"".into(),
-            ":1:",
+            "unexpected end",
             &[],
         ),
         case(
             "trailing comma",
             "{\n  \"ignition\": {\"version\": \"3.5.0\",}\n}".into(),
-            ":2:",
+            "line 2 col",
             &[],
         ),
         case(
             "second document",
             format!("{} {{}}", with("storage", "{}").trim()),
-            ":2:",
+            "line 2 col",
             &[],
         ),
         case(
             "a string for a number",
             file("\"path\": \"/a\",\n \"mode\": \"0644\""),
-            ":3:",
+            "line 3 col",
             &["storage.files[0].mode"],
         ),
         case("no version", "{\"storage\": {}}".into(), "", &["version"]),
@@ -110,7 +110,7 @@ fn cases() -> Vec<Case> {
             "twice the same path",
             with("storage", "{\"files\": [{\"path\": \"/a\"}, {\"path\": \"/a\"}]}"),
             "storage.files[1]",
-            &["/a"],
+            &["same path"],
         ),
         case(
             "unknown scheme",
@@ -411,7 +411,7 @@ fn cases() -> Vec<Case> {
                 "a passwd that cannot be read",
                 user("\"name\": \"core\""),
                 "passwd.users[0]",
-                &["/etc/passwd:1"],
+                &["/etc/passwd"],
             ),
         ),
         // Units and the result
@@ -522,6 +522,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// A place as validation reports write it: `$.storage.files.0.path`.
+fn in_reports(location: &str) -> String {
+    format!("$.{}", location.replace('[', ".").replace(']', ""))
+}
+
 #[test]
 fn each_names_its_place_and_leaves_the_root_alone() {
     let cases = cases();
@@ -537,6 +542,7 @@ fn each_names_its_place_and_leaves_the_root_alone() {
             .arg(&config)
             .arg("--root")
             .arg(root.path())
+            .env("TMPDIR", root.beside().join("tmp"))
             // Stages that touch real disks ask for it; nothing of the kind is reached here.
             .args(if matches!(case.stage, "disks" | "mount" | "umount" | "kargs") {
                 &["--this-machine"][..]
@@ -553,7 +559,7 @@ fn each_names_its_place_and_leaves_the_root_alone() {
             if ran.code != Some(1) {
                 complain(format!("exit code {:?} instead of 1", ran.code));
             }
-            let output = ran.output();
+            let output = ran.output().replace(&in_reports(case.location), case.location);
             for words in case.words.iter().chain([&case.location]) {
                 if !output.contains(words) {
                     complain(format!("it does not say {words:?}"));

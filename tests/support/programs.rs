@@ -135,6 +135,8 @@ pub(crate) fn files_stage(config: &Path, root: &Path) -> Program {
         .arg(config)
         .arg("--root")
         .arg(root)
+        // With --config, a run keeps its state in a directory there, and leaves it.
+        .env("TMPDIR", root.with_file_name("tmp"))
 }
 
 /// `ignition-rs plan CONFIG --root ROOT`

@@ -36,6 +36,8 @@ impl Root {
         let path = scratch.path().join("root");
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // For what a run keeps in temporary directories.
+        fs::create_dir(scratch.path().join("tmp")).unwrap();
         Self { scratch, path }
     }
 
