@@ -79,6 +79,11 @@ impl Failure {
         }
     }
 
+    /// The failure without the name of its stage.
+    pub fn without_stage(&self) -> impl fmt::Display + '_ {
+        WithoutStage(self)
+    }
+
     /// Adds where the place stands.
     #[must_use]
     pub fn found(mut self, lookup: impl FnOnce(&Pointer) -> Option<(String, Position)>) -> Self {
@@ -100,14 +105,23 @@ impl fmt::Display for Failure {
         if let Some(stage) = self.stage {
             write!(f, "{stage}: ")?;
         }
-        if let Some(location) = &self.location {
+        self.without_stage().fmt(f)
+    }
+}
+
+/// A failure as a log shows it that names the stage before each message.
+struct WithoutStage<'a>(&'a Failure);
+
+impl fmt::Display for WithoutStage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(location) = &self.0.location {
             write!(f, "{location}")?;
-            if let Some((name, at)) = &self.origin {
+            if let Some((name, at)) = &self.0.origin {
                 write!(f, " ({name}:{}:{})", at.line, at.column)?;
             }
             f.write_str(": ")?;
         }
-        f.write_str(&self.problem)
+        f.write_str(&self.0.problem)
     }
 }
 

@@ -30,8 +30,11 @@ fn is_strict(edges: &Edges) -> bool {
 
 /// Says what failed, and gives the exit code. On a workstation nothing else is printed; at a boot it goes to the log too.
 fn tell(failure: &Failure, quiet: bool) -> u8 {
-    if !quiet {
-        crate::log::critical(failure);
+    match (quiet, failure.stage) {
+        (true, _) => {}
+        // The log says the stage itself.
+        (false, Some(_)) => crate::log::critical(&failure.without_stage()),
+        (false, None) => crate::log::critical(failure),
     }
     crate::sys::terminal::print(true, &format!("ignition: {failure}\n"));
     failure.exit_code

@@ -69,15 +69,18 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
     let config = config_digest(job.config)?;
     heed(&unfinished, config, job.strict)?;
+    let live = is_live_image(&sysroot, edges);
+    let facts = run_facts(job, edges, live)?;
+    let input = input(job, &facts, &unfinished);
+    // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
+    files::carry_out(&mut DryRun::new(&probe), &input, job.phases)?;
     for directory in leftover_places(&unfinished) {
         sysroot
             .remove_leftovers(&directory)
             .map_err(|error| failed(&error))?;
     }
-    let live = is_live_image(&sysroot, edges);
-    let facts = run_facts(job, edges, live)?;
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
-    files::carry_out(&mut world, &input(job, &facts, &unfinished), job.phases)?;
+    files::carry_out(&mut world, &input, job.phases)?;
     // What was done must be on the disk before the record that would let it be done again goes.
     sysroot.sync_touched().map_err(|error| failed(&error))?;
     world.into_record().finish().map_err(|error| failed(&error))

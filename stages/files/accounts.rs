@@ -6,14 +6,14 @@
 mod field;
 
 use self::field::{check_field, check_hash, check_id, check_name};
-use crate::config::types::{PasswdGroup, PasswdUser};
+use crate::config::types::{Passwd, PasswdGroup, PasswdUser};
 use crate::plan::predict::has_private_groups;
-use crate::plan::{Action, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
+use crate::plan::{Action, Base, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Progress, Stage};
 use crate::view::{Account, Group, Owner, RootPath, User, View};
 
-use super::place::At as _;
+use super::place::{At as _, root_access};
 use super::planner::Planner;
 use super::{Input, refuse};
 
@@ -34,6 +34,7 @@ const IN_THE_IMAGE: &str = "leave out shouldExist: it is part of the image, whos
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
     let mut planner = Planner::new(view, input.progress);
     let passwd = Pointer::root().key("passwd");
+    make_databases(&mut planner, &input.config.passwd, &passwd)?;
     for (index, group) in input.config.passwd.groups.iter().enumerate() {
         plan_group(
             &mut planner,
@@ -51,6 +52,39 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
         )?;
     }
     Ok(planner.finish(Stage::Files, Phase::Accounts))
+}
+
+/// Begins the account files on a root that has none, such as an empty directory: the shadow tools fail without them, and
+/// without a shadow file hashes would stand where everybody can read them.
+fn make_databases(planner: &mut Planner<'_>, wanted: &Passwd, at: &Pointer) -> Result<(), PlanError> {
+    let groups = wanted
+        .groups
+        .iter()
+        .any(|group| group.should_exist != Some(false));
+    let users = wanted.users.iter().any(|user| user.should_exist != Some(false));
+    let public = planner.resolve(&RootPath::from("/etc/passwd"), at)?;
+    if !(groups || users) || planner.node(&public, at)?.is_some() {
+        return Ok(());
+    }
+    for (name, mode) in [
+        ("passwd", 0o644),
+        ("group", 0o644),
+        ("shadow", 0o600),
+        ("gshadow", 0o600),
+    ] {
+        let path = planner.resolve(&RootPath::from("/etc").join(name), at)?;
+        if planner.node(&path, at)?.is_none() {
+            planner.make_parents(&path, at)?;
+            let action = Action::WriteFile {
+                path,
+                base: Base::Nothing,
+                contents: Vec::new(),
+                access: root_access(mode),
+            };
+            planner.push(action, Change::Create, at)?;
+        }
+    }
+    Ok(())
 }
 
 fn plan_group(

@@ -75,8 +75,10 @@ const OPERATIONS: &[Operation] = &[
         if let Ok(mut staged) = sysroot.stage_copy(path) {
             let _ = staged.write_all(b"appended");
             if staged.commit_durably(1, 1, 0o777).is_ok() {
-                let bytes = sysroot.read(path, 1 << 16).unwrap().unwrap_or_default();
-                assert!(!contains_canary(&bytes), "{path} copied what is outside");
+                // It may have been swapped for a link again by now.
+                if let Ok(Some(bytes)) = sysroot.read(path, 1 << 16) {
+                    assert!(!contains_canary(&bytes), "{path} copied what is outside");
+                }
             }
         }
     }),
