@@ -11,7 +11,15 @@
     missing_docs,
     reason = "tests look at the machine from outside"
 )]
+
+mod canary;
 mod cli;
 mod corpus;
+mod escapes;
 mod fetch;
+mod kill;
+mod predict;
+mod refusals;
+mod strace;
+mod support;
 mod sysroot;

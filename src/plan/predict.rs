@@ -226,15 +226,14 @@ fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewE
 
 /// The home directory as useradd makes it: mode by `login.defs`, contents by the skeleton directory.
 fn make_home(home: &RootPath, uid: &Owner, gid: &Owner, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
-    let home = match crate::view::resolve(overlay, home) {
-        Ok(home) => home,
-        Err(crate::view::ResolveError::View(error)) => return Err(error),
-        // useradd will fail on it, and say so.
-        Err(_) => return Ok(()),
+    // useradd will fail on a circle of links, and say so.
+    let Some(home) = place(home, overlay)? else {
+        return Ok(());
     };
     if overlay.node(&home)?.is_some() {
         return Ok(());
     }
+    make_ancestors(&home, overlay)?;
     let mode = home_mode(overlay)?;
     let inode = overlay.new_inode();
     let mut node = Node::directory(mode, inode);
@@ -266,6 +265,29 @@ fn make_home(home: &RootPath, uid: &Owner, gid: &Owner, overlay: &mut Overlay<'_
             }
             overlay.put(&to, node, digest, None);
         }
+    }
+    Ok(())
+}
+
+/// Where a home stands, the links above it followed; `None` if they lead in a circle.
+fn place(home: &RootPath, view: &dyn View) -> Result<Option<RootPath>, ViewError> {
+    match crate::view::resolve(view, home) {
+        Ok(home) => Ok(Some(home)),
+        Err(crate::view::ResolveError::View(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The missing directories above a home: useradd makes them for root, 0755 (create_home in shadow's useradd.c).
+fn make_ancestors(home: &RootPath, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
+    let mut missing = home.parent();
+    while let Some(here) = missing {
+        if overlay.node(&here)?.is_some() {
+            return Ok(());
+        }
+        let node = Node::directory(0o755, overlay.new_inode());
+        overlay.put(&here, node, FileDigest::Unknown, None);
+        missing = here.parent();
     }
     Ok(())
 }
@@ -404,6 +426,9 @@ fn modify_user(change: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), Vie
 
 /// `usermod --move-home`: only if the old home is a directory and the new one is not there.
 fn move_tree(from: &RootPath, to: &RootPath, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
+    let (Some(from), Some(to)) = (&place(from, overlay)?, &place(to, overlay)?) else {
+        return Ok(());
+    };
     if from == to
         || overlay.node(to)?.is_some()
         || !overlay.node(from)?.is_some_and(|node| node.is_directory())
@@ -441,7 +466,7 @@ fn walk(
     overlay: &mut Overlay<'_>,
     mut visit: impl FnMut(&RootPath, &mut Overlay<'_>) -> Result<(), ViewError>,
 ) -> Result<(), ViewError> {
-    let mut todo = VecDeque::from([top.clone()]);
+    let mut todo: VecDeque<RootPath> = place(top, overlay)?.into_iter().collect();
     while let Some(path) = todo.pop_front() {
         let Some(node) = overlay.node(&path)? else {
             continue;
@@ -462,14 +487,17 @@ fn delete_user(name: &str, remove_home: bool, overlay: &mut Overlay<'_>) -> Resu
     };
     leave_groups(name, &user.groups, overlay)?;
     // userdel removes the private group when nobody else is in it (USERGROUPS_ENAB).
-    if overlay
-        .group(name)?
-        .is_some_and(|group| group.gid == user.gid && group.members.is_empty())
+    if has_private_groups(overlay)?
+        && overlay
+            .group(name)?
+            .is_some_and(|group| group.gid == user.gid && group.members.is_empty())
     {
         overlay.put_group(name, None);
     }
     if remove_home {
-        overlay.remove(&RootPath::from(user.home.as_str()));
+        if let Some(home) = place(&RootPath::from(user.home.as_str()), overlay)? {
+            overlay.remove(&home);
+        }
     }
     overlay.put_user(name, None);
     Ok(())
