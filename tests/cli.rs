@@ -216,3 +216,62 @@ fn panics_are_logged_and_abort() {
     );
     assert_eq!(output.status.signal(), Some(6), "{:?}", output.status);
 }
+
+/// All files below a directory of the repository whose names end like this.
+fn sources(directory: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.to_str().unwrap().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn documents_name_tests_and_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code: String = ["src", "stages", "tests"]
+        .iter()
+        .flat_map(|directory| sources(&root.join(directory), ".rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let deviations = std::fs::read_to_string(root.join("docs/deviations.md")).unwrap();
+    let mut tests = 0;
+    for row in deviations.lines().filter(|line| line.starts_with('|')) {
+        let last = row.trim_end_matches(['|', ' ']).rsplit(" | ").next().unwrap();
+        for name in last.split('`').filter(|word| word.contains("::")) {
+            let function = name.rsplit("::").next().unwrap();
+            assert!(
+                code.contains(&format!("fn {function}(")),
+                "docs/deviations.md: there is no test {name}"
+            );
+            tests += 1;
+        }
+    }
+    assert!(tests > 5);
+
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/packaging.md",
+    ] {
+        let path = root.join(document);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !link.starts_with("http") {
+                assert!(
+                    path.parent().unwrap().join(link).exists(),
+                    "{document}: {link} does not exist"
+                );
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Invocation, Name, PlanFormat, Say, misused, stopped, version};
 use crate::flags::{Command, Flag, Parsed, Set, Style, parse_duration, text};
+use crate::platform::Platform;
+use crate::spelling::nearest;
 use crate::stages::Stage;
 
 /// One stage, and where it finds and leaves things.
@@ -56,45 +58,10 @@ pub struct EngineFlags {
     this_machine: bool,
 }
 
-/// The platform ids that exist (platforms.md 0), sorted.
-pub const PLATFORMS: [&str; 31] = [
-    "akamai",
-    "aliyun",
-    "applehv",
-    "aws",
-    "azure",
-    "azurestack",
-    "brightbox",
-    "cloudstack",
-    "digitalocean",
-    "exoscale",
-    "file",
-    "gcp",
-    "hetzner",
-    "hyperv",
-    "ibmcloud",
-    "kubevirt",
-    "metal",
-    "nutanix",
-    "nvidiabluefield",
-    "openstack",
-    "oraclecloud",
-    "packet",
-    "powervs",
-    "proxmoxve",
-    "qemu",
-    "scaleway",
-    "upcloud",
-    "virtualbox",
-    "vmware",
-    "vultr",
-    "zvm",
-];
-
 /// A platform id, or why it is none.
 pub(super) fn platform(value: &std::ffi::OsStr) -> Result<String, String> {
     let id = text(value)?;
-    if PLATFORMS.contains(&id) {
+    if id.parse::<Platform>().is_ok() {
         return Ok(id.to_owned());
     }
     // The names people try (platforms.md 0).
@@ -105,12 +72,19 @@ pub(super) fn platform(value: &std::ffi::OsStr) -> Result<String, String> {
         "gce" => Some("gcp"),
         "pxe" => Some("metal"),
         "linode" => Some("akamai"),
-        _ => crate::spelling::nearest(id, PLATFORMS),
+        _ => nearest(id, ids()),
     };
     Err(match meant {
         Some(meant) => format!("not a platform; did you mean {meant}?"),
-        None => format!("not a platform; platforms are {}", PLATFORMS.join(" ")),
+        None => format!(
+            "not a platform; platforms are {}",
+            ids().collect::<Vec<_>>().join(" ")
+        ),
     })
+}
+
+fn ids() -> impl Iterator<Item = &'static str> {
+    Platform::ALL.iter().map(|platform| platform.id())
 }
 
 /// The command `ignition`.

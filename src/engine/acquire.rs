@@ -176,8 +176,8 @@ pub enum AcquireError {
         report: Report,
     },
     /// The network is needed, in a stage that does without.
-    #[error("the network is needed")]
-    NeedNet(#[source] FetchError),
+    #[error(transparent)]
+    NeedNet(FetchError),
 }
 
 fn place(at: Option<&(String, Position)>) -> String {

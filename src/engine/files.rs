@@ -2,8 +2,12 @@
 
 use super::failure::Failure;
 use super::world::World;
+use crate::config::types::Config;
+use crate::plan::{Action, Plan};
+use crate::report::Element;
 use crate::stages::files::{self, Input};
 use crate::stages::{Phase, Stage};
+use crate::view::RootPath;
 
 /// Phases of the stage, in order. Between them the view is asked again.
 pub const PHASES: [Phase; 7] = [
@@ -16,8 +20,7 @@ pub const PHASES: [Phase; 7] = [
     Phase::Result,
 ];
 
-/// Plans each phase over what the world looks like by then, and carries it out. `done` is asked for what must be durable
-/// before the result file says that the run has succeeded.
+/// Plans each phase over what the world looks like by then, and carries it out.
 pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> Result<(), Failure> {
     for phase in phases {
         let planned = match phase {
@@ -36,4 +39,19 @@ pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> 
             .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
     }
     Ok(())
+}
+
+/// Users whose key files a plan wrote, with the files. Only phase *keys* has any.
+fn written_keys<'a>(config: &'a Config, plan: &'a Plan) -> impl Iterator<Item = (&'a str, &'a RootPath)> {
+    plan.steps.iter().filter_map(|step| {
+        let Action::WriteFile { path, .. } = &step.action else {
+            return None;
+        };
+        let index = match step.cause.0.as_slice() {
+            [_, _, Element::Index(index), Element::Key(key)] if key == "sshAuthorizedKeys" => *index,
+            _ => return None,
+        };
+        let user = config.passwd.users.get(index)?;
+        (plan.phase == Phase::Keys).then_some((user.name.as_str(), path))
+    })
 }

@@ -8,7 +8,7 @@ use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
 use crate::report::Pointer;
 use crate::sys::probe::Probe;
-use crate::view::{Overlay, View, ViewError};
+use crate::view::{Overlay, RootPath, View, ViewError};
 
 /// Why a plan was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub trait World {
 
     /// Checks a plan and carries it out.
     fn advance(&mut self, plan: &Plan) -> Result<(), AdvanceError>;
+
+    /// Tells whoever listens on this machine that a user's SSH keys are at a path.
+    fn keys_written(&self, user: &str, path: &RootPath);
 }
 
 /// The real machine.
@@ -74,6 +77,10 @@ impl World for Real<'_> {
         // Also after a failure: the steps before it are done.
         self.probe.forget();
         Ok(done?)
+    }
+
+    fn keys_written(&self, user: &str, path: &RootPath) {
+        crate::log::journal_ssh_keys(user, &path.to_string());
     }
 }
 
@@ -115,4 +122,6 @@ impl World for DryRun<'_> {
         self.plans.push(plan.clone());
         Ok(())
     }
+
+    fn keys_written(&self, _user: &str, _path: &RootPath) {}
 }

@@ -7,6 +7,7 @@ pub mod progress;
 use std::ffi::OsString;
 
 use crate::fetch::{FetchError, Fetcher};
+use crate::plan::render::subject;
 use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
 use crate::report::Pointer;
 use crate::sys::accounts::{self as accounts_file, AccountsError};

@@ -143,6 +143,9 @@ fn tell(error: reqwest::Error) -> String {
         }
         cause = error.source();
     }
+    if text.contains("UnknownIssuer") {
+        text.push_str("; name its authority in ignition.security.tls.certificateAuthorities");
+    }
     text
 }
 

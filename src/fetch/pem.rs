@@ -52,7 +52,9 @@ fn block(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         // Headers (`Key: value`) may stand before the digits; they end with the first line without a colon.
         let mut digits = Vec::new();
         let mut ahead = rest;
-        while let Some((next, after)) = line(ahead) {
+        loop {
+            // Without another END line there is no other block either.
+            let (next, after) = line(ahead)?;
             ahead = after;
             if let Some(end) = armour(next, b"-----END ") {
                 let decoded = base64::engine::general_purpose::STANDARD.decode(&digits).ok();
@@ -136,6 +138,8 @@ mod tests {
         let leftover = |blocks| Err(PemError::Leftover { blocks });
         assert_eq!(certificates(b""), leftover(0));
         assert_eq!(certificates(b"no certificate"), leftover(0));
+        let endless = "-----BEGIN CERTIFICATE-----\n".repeat(1 << 18);
+        assert_eq!(certificates(endless.as_bytes()), leftover(0));
         assert_eq!(certificates(format!("{one}\n").as_bytes()), leftover(1));
         assert_eq!(certificates(format!("{one}{one}text").as_bytes()), leftover(2));
         assert_eq!(

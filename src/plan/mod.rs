@@ -91,6 +91,18 @@ impl Change {
         }
     }
 
+    /// What is done, in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Keep { .. } => "keep",
+            Self::Modify { .. } => "modify",
+            Self::Replace { .. } => "replace",
+            Self::Delete { .. } => "delete",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
     /// Whether the step leaves everything as it is.
     pub fn keeps(&self) -> bool {
         matches!(self, Self::Keep { .. })

@@ -1,6 +1,7 @@
 //! Fetching over real connections.
 
 mod server;
+mod system;
 mod tls;
 
 use std::io::Write as _;
