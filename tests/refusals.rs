@@ -405,7 +405,8 @@ fn cases() -> Vec<Case> {
         ),
         on(
             |root| {
-                root.file("etc/passwd", "core:x:five:500::/home/core:/bin/sh\n", 0o644);
+                std::fs::remove_file(root.at("etc/passwd")).unwrap();
+                root.dir("etc/passwd", 0o755);
             },
             case(
                 "a passwd that cannot be read",

@@ -3,13 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 /// The program under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ignition-rs");
 
 /// The only `PATH` that the tools are looked for on.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// No run of a test takes longer than this.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A run that is over.
 #[derive(Clone, Debug)]
@@ -110,9 +115,10 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = command
-            .output()
+        let child = command
+            .spawn()
             .unwrap_or_else(|error| panic!("{:?}: {error}", self.words[0]));
+        let output = watched(child);
         Ran {
             code: output.status.code(),
             signal: output.status.signal(),
@@ -126,6 +132,21 @@ impl Program {
                 .join(" "),
         }
     }
+}
+
+/// Waits for a program, but not for ever: after [`LIMIT`] it is killed, and the test fails by its signal.
+fn watched(child: Child) -> Output {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    output
 }
 
 /// `ignition-rs --stage files --config CONFIG --root ROOT`
