@@ -101,7 +101,10 @@ pub fn operation<T, E: Error>(what: &dyn fmt::Display, work: impl FnOnce() -> Re
     let result = work();
     match &result {
         Ok(_) => tracing::info!(target: TAG, "[finished] {what}"),
-        Err(error) => critical(&format_args!("[failed]   {what}: {}", Chain(error))),
+        Err(error) => critical(&format_args!(
+            "[failed]   {what}: {}",
+            crate::report::chain(error)
+        )),
     }
     result
 }
@@ -114,21 +117,6 @@ pub fn critical(message: &dyn fmt::Display) {
 /// Logs something that whoever reads the log should not miss.
 pub fn notice(message: &dyn fmt::Display) {
     tracing::info!(target: NOTICE, "{message}");
-}
-
-/// An error with its causes, on one line.
-pub struct Chain<'a>(pub &'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// Tells the journal which config was used; the source is one that may be shown. No journal is no trouble; what it answers is logged.
