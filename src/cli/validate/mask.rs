@@ -154,6 +154,8 @@ mod tests {
                 r#"{"passwordHash":"never closed"#,
                 r#"{"passwordHash":"************"#,
             ),
+            (r#"{"contents":"[Unit]\nx"}"#, r#"{"contents":"*********"}"#),
+            (r#"{"contents":{"x":"y"}}"#, r#"{"contents":{"x":"y"}}"#),
             (r#"{"path":"/etc","mode":420}"#, r#"{"path":"/etc","mode":420}"#),
         ] {
             assert_eq!(showable(text.as_bytes(), usize::MAX), shown);
