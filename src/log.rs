@@ -272,7 +272,6 @@ mod tests {
         kept.0.lock().unwrap().drain(..).collect()
     }
 
-    /// The number of the operation depends on what other tests did.
     #[test]
     fn levels_and_prefixes() {
         let lines = logged(|| {
