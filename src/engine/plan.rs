@@ -65,6 +65,7 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))?;
     }
     let plans = stage::plans(world);
+    super::run::say_unread(&probe);
     super::run::show(&plans, args.format, &loaded, &edges)?;
     Ok(Summary::of(&plans).exit_code())
 }

@@ -114,12 +114,26 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let probe = Probe::new(&root, None);
     let mut world = DryRun::new(&probe);
     stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
-    show(&stage::plans(world), args.plan_format, &loaded, &edges)
+    let plans = stage::plans(world);
+    say_unread(&probe);
+    show(&plans, args.plan_format, &loaded, &edges)
 }
 
 /// What a dry run fetches.
 pub(super) fn wanted(fetch: bool) -> Wanted {
     if fetch { Wanted::Contents } else { Wanted::Nothing }
+}
+
+/// Says what this user may not read: the plan takes it for missing.
+pub(super) fn say_unread(probe: &Probe<'_>) {
+    for path in probe.unread() {
+        terminal::print(
+            true,
+            &format!(
+                "ignition: may not look at {path}: the plan takes it for missing or different; root sees it\n"
+            ),
+        );
+    }
 }
 
 /// Prints plans.

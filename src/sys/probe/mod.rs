@@ -89,7 +89,7 @@ impl<'a> Probe<'a> {
         Ok(bytes)
     }
 
-    /// `None` for what may not be read, and remembers that.
+    /// `None` for what may not be read in a dry run, and remembers that. A real run must be allowed to read everything.
     fn unless_denied<T>(
         &self,
         path: &RootPath,
@@ -97,7 +97,7 @@ impl<'a> Probe<'a> {
     ) -> Result<Option<T>, ViewError> {
         match result {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.is_denied() => {
+            Err(error) if error.is_denied() && self.runner.is_none() => {
                 self.unread.borrow_mut().insert(path.clone());
                 Ok(None)
             }
@@ -111,7 +111,7 @@ impl View for Probe<'_> {
         if let Some(node) = self.known.borrow().nodes.get(path) {
             return Ok(node.clone());
         }
-        let node = self.sysroot.node(path)?;
+        let node = self.unless_denied(path, self.sysroot.node(path))?.flatten();
         self.known.borrow_mut().nodes.insert(path.clone(), node.clone());
         Ok(node)
     }
@@ -120,7 +120,9 @@ impl View for Probe<'_> {
         if let Some(names) = self.known.borrow().lists.get(path) {
             return Ok(names.clone());
         }
-        let names = self.sysroot.list(path)?;
+        let names = self
+            .unless_denied(path, self.sysroot.list(path))?
+            .unwrap_or_default();
         self.known.borrow_mut().lists.insert(path.clone(), names.clone());
         Ok(names)
     }
