@@ -1,7 +1,9 @@
 //! A config made fit to be shown: excerpts end up in CI logs and screenshots.
 
 /// Keys whose text is, or can hold, a secret. Matched without case, as the decoder does.
-const SECRET_KEYS: [&str; 6] = [
+const SECRET_KEYS: [&str; 7] = [
+    // Of units; a file's contents are an object, whose keys speak for themselves.
+    "contents",
     "passwordhash",
     "source",
     "value",
@@ -150,6 +152,14 @@ mod tests {
                 r#"{"name":"X","value":"******"}"#,
             ),
             (r#"{"value":["a","b"],"c":"d"}"#, r#"{"value":["*","*"],"c":"d"}"#),
+            (
+                r#"{"contents":"[Service]","name":"a.service"}"#,
+                r#"{"contents":"*********","name":"a.service"}"#,
+            ),
+            (
+                r#"{"contents":{"compression":"xz"}}"#,
+                r#"{"contents":{"compression":"xz"}}"#,
+            ),
             (
                 r#"{"passwordHash":"never closed"#,
                 r#"{"passwordHash":"************"#,
