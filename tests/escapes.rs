@@ -167,7 +167,9 @@ fn outside_is_the_same(before: &Snapshot, root: &Root, about: &str) {
         Snapshot(
             tree.0
                 .iter()
-                .filter(|(path, _)| !path.starts_with("root") && !path.starts_with("tmp") && !path.as_os_str().is_empty())
+                .filter(|(path, _)| {
+                    !path.starts_with("root") && !path.starts_with("tmp") && !path.as_os_str().is_empty()
+                })
                 .map(|(path, entry)| (path.clone(), entry.clone()))
                 .collect(),
         )

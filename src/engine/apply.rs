@@ -56,7 +56,8 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
             Input::Stdin => Path::new("/dev/stdin"),
         }),
         places: &places,
-        fetch: true,
+        remote: load::Wanted::Configs,
+        runner: &edges.runner,
     };
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     if args.offline && loaded.found.need_net.is_some() {

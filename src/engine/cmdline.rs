@@ -47,4 +47,12 @@ mod tests {
             assert_eq!(config_url(cmdline).as_deref(), want, "{}", cmdline.escape_ascii());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_command_line(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let line = [bytes.as_slice(), b" flatcar.config.url=http://last"].concat();
+            proptest::prop_assert_eq!(config_url(&line), Some("http://last".to_owned()));
+        }
+    }
 }

@@ -36,7 +36,11 @@ impl Edges {
     pub fn of_this_machine() -> Self {
         let environment = Environment::read();
         let host = Host;
-        let bundle = tls::system_bundle(&host, environment.ssl_cert_file.as_deref(), environment.ssl_cert_dir.as_deref());
+        let bundle = tls::system_bundle(
+            &host,
+            environment.ssl_cert_file.as_deref(),
+            environment.ssl_cert_dir.as_deref(),
+        );
         Self {
             clock: SystemClock::new(),
             runner: System::new(environment.path.as_deref()),

@@ -37,6 +37,9 @@ pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> 
         world
             .advance(&plan)
             .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
+        for (user, path) in written_keys(input.config, &plan) {
+            world.keys_written(user, path);
+        }
     }
     Ok(())
 }

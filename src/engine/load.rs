@@ -10,20 +10,23 @@ use super::run::Places;
 use super::state::State;
 use crate::config::canonical;
 use crate::config::origin::Origins;
-use crate::config::types::Config;
-use crate::fetch::Fetch;
+use crate::config::types::{Config, Hidden, Resource};
+use crate::fetch::{Fetch, FetchError, Fetcher as _, read_all};
 use crate::plan::Secret;
 use crate::platform::Platform;
 use crate::report::{Pointer, Position};
 use crate::stages::Stage;
 use crate::stages::fetch::Found;
-use crate::sys::HostFiles;
+use crate::sys::{HostFiles, Runner};
 
 /// Where the origins of the config's parts are kept for later stages, beside the state file.
 const ORIGINS: &str = "origins.json";
 
 /// More than the origins of a config with 100,000 files.
 const ORIGINS_MAX: u64 = 64 << 20;
+
+/// The most that one file of a plan may hold: a plan has its contents in memory.
+const CONTENTS_MAX: u64 = 256 << 20;
 
 /// Where the user config comes from.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,6 @@ pub enum Source<'a> {
 }
 
 /// Which config, and how.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// For which stage
     pub stage: Stage,
@@ -48,8 +50,21 @@ pub struct Request<'a> {
     pub source: Source<'a>,
     /// Where the stages leave things for each other
     pub places: &'a Places,
-    /// Whether references are fetched
-    pub fetch: bool,
+    /// What happens to what a config refers to
+    pub remote: Wanted,
+    /// Starts programs of platforms
+    pub runner: &'a dyn Runner,
+}
+
+/// What happens to what a config refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Configs are fetched now, contents of files when they are written
+    Configs,
+    /// Nothing is fetched; references are named
+    Nothing,
+    /// Contents of files, too, so that a plan can say what they are
+    Contents,
 }
 
 /// A config, ready to be carried out.
@@ -98,12 +113,11 @@ pub fn load(
         stage,
         from,
         platform,
-        remote: if request.fetch {
-            Remote::Fetch
-        } else {
-            Remote::List
+        remote: match request.remote {
+            Wanted::Configs | Wanted::Contents => Remote::Fetch,
+            Wanted::Nothing => Remote::List,
         },
-        runner: &edges.runner,
+        runner: request.runner,
         environment: &edges.environment,
     };
     let acquired = match acquire::acquire(&input, fetch).map_err(|error| Failure::new(Some(stage), &error))? {
@@ -121,7 +135,7 @@ pub fn load(
         }
         Acquisition::Config(acquired) => acquired,
     };
-    let config = match request.source {
+    let mut config = match request.source {
         Source::Alone(_) => acquired.config.clone(),
         Source::Boot { .. } | Source::File(_) => acquired.full(),
     };
@@ -147,11 +161,61 @@ pub fn load(
         .into_iter()
         .map(|left| (left.pointer, left.url, left.hash))
         .collect();
-    Ok(Loaded {
-        config,
+    let mut loaded = Loaded {
+        config: Config::default(),
         found,
         origins,
-    })
+    };
+    if request.remote == Wanted::Contents {
+        let fetched = fetch_contents(&mut config, fetch);
+        loaded.config = config;
+        fetched.map_err(|(pointer, error)| {
+            Failure {
+                location: Some(pointer),
+                ..Failure::new(Some(stage), &error)
+            }
+            .found(|pointer| loaded.origin(pointer))
+        })?;
+    } else {
+        loaded.config = config;
+    }
+    Ok(loaded)
+}
+
+/// Fetches what files have for contents, and puts it into the config.
+fn fetch_contents(config: &mut Config, fetch: &Fetch<'_>) -> Result<(), (Pointer, FetchError)> {
+    let files = Pointer::root().key("storage").key("files");
+    for (index, file) in config.storage.files.iter_mut().enumerate() {
+        let at = files.index(index);
+        let append = file.append.iter_mut().enumerate();
+        let parts = std::iter::once((at.key("contents"), &mut file.contents))
+            .chain(append.map(|(index, part)| (at.key("append").index(index), part)));
+        for (pointer, resource) in parts {
+            if resource.source.is_some() {
+                fetch_into(resource, fetch).map_err(|error| (pointer, error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts what a resource stands for into the resource. Its hash was checked on the way.
+fn fetch_into(resource: &mut Resource, fetch: &Fetch<'_>) -> Result<(), FetchError> {
+    use base64::Engine as _;
+    if crate::fetch::inline(resource)?.is_some() {
+        return Ok(());
+    }
+    let bytes = read_all(
+        fetch.open(resource)?,
+        CONTENTS_MAX,
+        &crate::fetch::shown(resource),
+    )?;
+    let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+    *resource = Resource {
+        source: Some(Hidden(format!("data:;base64,{data}"))),
+        ..Resource::default()
+    };
+    Ok(())
 }
 
 /// Origins that the fetch stage saved. They only serve messages: without them those name no line.

@@ -1,12 +1,11 @@
 //! `ignition-rs plan`: all stages, over predicted facts.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Source};
-use super::run::Places;
+use super::run::{DRY_RUN_MOST, Places};
 use super::stage::{self, Job};
 use super::state::State;
 use super::world::DryRun;
@@ -15,9 +14,7 @@ use crate::fetch::settings::Settings;
 use crate::plan::render::Summary;
 use crate::stages::Stage;
 use crate::sys::probe::Probe;
-
-/// Time that fetching the references of a config may take, as at a boot.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+use crate::sys::runner::NoPrograms;
 
 /// Shows what all stages would do; 0 nothing, 2 changes, 3 something is destroyed, 1 it cannot be done.
 pub fn plan(args: &PlanArgs) -> u8 {
@@ -30,7 +27,7 @@ pub fn plan(args: &PlanArgs) -> u8 {
 fn show(args: &PlanArgs) -> Result<u8, Failure> {
     let edges = Edges::of_this_machine();
     let mut state = State::default();
-    let mut fetch = edges.fetch(Settings::at_start(FETCH_TIMEOUT));
+    let mut fetch = edges.fetch(Settings::at_start(DRY_RUN_MOST).at_most(DRY_RUN_MOST));
     let places = Places::of_a_boot();
     let request = load::Request {
         stage: Stage::Fetch,
@@ -39,7 +36,8 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             Input::Stdin => Path::new("/dev/stdin"),
         }),
         places: &places,
-        fetch: args.fetch,
+        remote: super::run::wanted(args.fetch),
+        runner: &NoPrograms,
     };
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     let root = stage::open_root(Stage::Files, &args.root)?;

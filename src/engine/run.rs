@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::failure::Failure;
-use super::load::{self, Loaded, Source};
+use super::load::{self, Loaded, Source, Wanted};
 use super::stage::{self, Job};
 use super::state::State;
 use super::world::DryRun;
 use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
+use crate::sys::Runner;
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
+use crate::sys::runner::NoPrograms;
 use crate::sys::terminal;
 
 /// How long a stage waits for another run to end.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a dry run tries to fetch one thing: nobody waits for ever at a terminal.
+pub(super) const DRY_RUN_MOST: Duration = Duration::from_secs(60);
 
 /// Runs a stage and returns the exit code (spec/cli.md 2).
 pub fn run(args: &EngineArgs) -> u8 {
@@ -48,7 +53,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         .map_err(|error| failed(&error))?;
     let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
-    let request = request(args, &places, true);
+    let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     let job = Job {
         stage,
@@ -89,9 +94,9 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         State::load(&edges.host, &places.state_file)
             .map_err(|error| Failure::new(Some(stage), &error).exit(3))?
     };
-    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout).at_most(DRY_RUN_MOST));
     let loaded = load::load(
-        &request(args, &places, args.fetch),
+        &request(args, &places, wanted(args.fetch), &NoPrograms),
         &edges,
         &mut fetch,
         &mut state,
@@ -110,6 +115,11 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let mut world = DryRun::new(&probe);
     stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
     show(&stage::plans(world), args.plan_format, &loaded, &edges)
+}
+
+/// What a dry run fetches.
+pub(super) fn wanted(fetch: bool) -> Wanted {
+    if fetch { Wanted::Contents } else { Wanted::Nothing }
 }
 
 /// Prints plans.
@@ -152,7 +162,12 @@ fn located(failure: Failure, loaded: &Loaded) -> Failure {
     failure.found(|pointer| loaded.origin(pointer))
 }
 
-fn request<'a>(args: &'a EngineArgs, places: &'a Places, fetch: bool) -> load::Request<'a> {
+fn request<'a>(
+    args: &'a EngineArgs,
+    places: &'a Places,
+    remote: Wanted,
+    runner: &'a dyn Runner,
+) -> load::Request<'a> {
     load::Request {
         stage: args.stage,
         source: match &args.config {
@@ -162,7 +177,8 @@ fn request<'a>(args: &'a EngineArgs, places: &'a Places, fetch: bool) -> load::R
             },
         },
         places,
-        fetch,
+        remote,
+        runner,
     }
 }
 

@@ -49,6 +49,12 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         return Ok(());
     }
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
+    // The fetch stages have nothing to do with it.
+    let root = if stage == Stage::Files {
+        root
+    } else {
+        Path::new("/")
+    };
     let sysroot = open_root(stage, root)?;
     let probe = Probe::new(&sysroot, Some(&edges.runner));
     let machine = Machine {

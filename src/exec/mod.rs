@@ -111,6 +111,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
         })?;
     }
     for step in plan.steps.iter().filter(|step| acts(step)) {
+        tracing::info!("{} {}", step.change.word(), subject(&step.action));
         let done = if (machine.stop)() {
             Err(ExecError::Stopped)
         } else {

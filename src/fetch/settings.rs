@@ -21,6 +21,8 @@ pub struct Settings {
     pub proxy: Proxy,
     /// Certificates trusted beside the system's
     pub trust: Arc<Trust>,
+    /// Budget that no config can raise: somebody waits at a terminal. `None` = as the config says
+    pub most: Option<Duration>,
 }
 
 impl Settings {
@@ -32,6 +34,18 @@ impl Settings {
             headers: Some(HEADER_TIMEOUT),
             proxy: Proxy::default(),
             trust: Arc::default(),
+            most: None,
+        }
+    }
+
+    /// The same, with a budget that no config can raise.
+    #[must_use]
+    pub fn at_most(self, most: Duration) -> Self {
+        let total = Some(self.total.map_or(most, |total| total.min(most)));
+        Self {
+            total,
+            most: Some(most),
+            ..self
         }
     }
 
@@ -42,6 +56,9 @@ impl Settings {
             // A negative budget is over before it begins.
             Some(seconds) => Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
         };
+        if let Some(most) = self.most {
+            self.total = Some(self.total.map_or(most, |total| total.min(most)));
+        }
         self.headers = match timeouts.http_response_headers {
             None => Some(HEADER_TIMEOUT),
             // Nothing and less mean no limit, as in Go's transport.
@@ -64,6 +81,21 @@ mod tests {
             let settings = Settings::at_start(Duration::from_millis(millis));
             assert_eq!(settings.total, want.map(Duration::from_secs));
             assert_eq!(settings.headers, Some(HEADER_TIMEOUT));
+        }
+    }
+
+    #[test]
+    fn a_config_cannot_raise_the_most() {
+        let most = Duration::from_secs(60);
+        let mut settings = Settings::at_start(Duration::ZERO).at_most(most);
+        assert_eq!(settings.total, Some(most));
+        for (given, expected) in [(None, 60), (Some(0), 60), (Some(5), 5), (Some(600), 60)] {
+            let timeouts = Timeouts {
+                http_total: given,
+                ..Timeouts::default()
+            };
+            settings.update(&timeouts, &Proxy::default());
+            assert_eq!(settings.total, Some(Duration::from_secs(expected)), "{given:?}");
         }
     }
 

@@ -63,4 +63,44 @@ mod tests {
             );
         }
     }
+
+    /// Gives at most `most` bytes at a time, like a network.
+    struct Trickle<'b> {
+        bytes: &'b [u8],
+        most: usize,
+    }
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let most = buffer.len().min(self.most);
+            self.bytes.read(&mut buffer[..most])
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whole_data_passes_however_it_arrives_and_damaged_data_does_not(
+            contents in proptest::collection::vec(proptest::num::u8::ANY, 0..4000),
+            most in 1_usize..100,
+            at in proptest::num::usize::ANY,
+            flip in 1_u8..=255,
+        ) {
+            let packed = gzip(&contents);
+            let hash = Hash::of(Function::Sha256, &contents);
+            let read = |bytes: &[u8]| {
+                let mut got = Vec::new();
+                let reader = verified(Trickle { bytes, most }, Compression::Gzip, Some(hash.clone()));
+                super::super::limit::Limited::new(reader, 4000).read_to_end(&mut got).map(|_| got)
+            };
+            proptest::prop_assert_eq!(read(&packed).unwrap(), contents.clone());
+            let cut = at % packed.len();
+            proptest::prop_assert!(read(&packed[..cut]).is_err());
+            // The header's flags, time and system say nothing about the contents.
+            let mut damaged = packed;
+            damaged[cut] ^= flip;
+            if let Ok(got) = read(&damaged) {
+                proptest::prop_assert_eq!(got, contents);
+            }
+        }
+    }
 }

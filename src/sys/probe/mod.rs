@@ -227,6 +227,7 @@ fn is_enabled(runner: &dyn Runner, sysroot: &Sysroot, entry: &str) -> Result<Ena
     match runner.run(&Invocation::new(Tool::Systemctl, args)) {
         Ok(_) => Ok(Enabled::Yes),
         Err(RunError::Failed { .. }) => Ok(Enabled::No),
+        Err(RunError::DryRun { .. }) => Ok(Enabled::Unknown),
         Err(error @ RunError::NotFound { .. }) => {
             tracing::warn!(%error, "taking the unit for one that is not enabled");
             Ok(Enabled::No)

@@ -118,6 +118,12 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A dry run starts no program.
+    #[error("`{command}` is not run in a dry run")]
+    DryRun {
+        /// Command line
+        command: String,
+    },
     /// It ran and said no.
     #[error("`{command}` failed with {ended}{}", said(stderr))]
     Failed {
@@ -144,6 +150,18 @@ fn said(stderr: &str) -> String {
 pub trait Runner {
     /// Runs a program to its end. Anything but exit code 0 is an error.
     fn run(&self, invocation: &Invocation) -> Result<Output, RunError>;
+}
+
+/// Runs nothing: for dry runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPrograms;
+
+impl Runner for NoPrograms {
+    fn run(&self, invocation: &Invocation) -> Result<Output, RunError> {
+        Err(RunError::DryRun {
+            command: invocation.to_string(),
+        })
+    }
 }
 
 #[cfg(test)]
