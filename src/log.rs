@@ -4,10 +4,8 @@
 //! Only events of this crate are written: those of libraries may hold URLs. Nothing secret is ever logged; messages are
 //! written so that terminals and line-based readers cannot be fooled by what is in them.
 
-use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, EnteredSpan, Id};
@@ -15,7 +13,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::stages::Stage;
+use crate::stages::{Phase, Stage};
 use crate::sys::journal::{self, Kmsg, Priority, Sink, Stdout, Syslog};
 
 /// The tag of every message, in journald the identifier.
@@ -86,24 +84,9 @@ pub fn stage(stage: Stage) -> EnteredSpan {
     tracing::info_span!(target: TAG, "stage", prefix = stage.name()).entered()
 }
 
-/// Enters a named part of a stage: `createFiles`.
-pub fn part(name: &'static str) -> EnteredSpan {
-    tracing::info_span!(target: TAG, "part", prefix = name).entered()
-}
-
-/// Does something and logs its start and its end under an own number. A failure is critical: the run fails with it.
-pub fn operation<T, E: Error>(what: &dyn fmt::Display, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    static COUNTER: AtomicU32 = AtomicU32::new(1);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let _span =
-        tracing::info_span!(target: TAG, "operation", prefix = %format_args!("op({number:x})")).entered();
-    tracing::info!(target: TAG, "[started]  {what}");
-    let result = work();
-    match &result {
-        Ok(_) => tracing::info!(target: TAG, "[finished] {what}"),
-        Err(error) => critical(&format_args!("[failed]   {what}: {}", Chain(error))),
-    }
-    result
+/// Enters a phase of a stage: its name comes after the stage's until the guard goes.
+pub fn phase(phase: Phase) -> EnteredSpan {
+    tracing::info_span!(target: TAG, "phase", prefix = phase.name()).entered()
 }
 
 /// Logs a failure that ends the run. Everything that the run survives has a lower level: the level says "not provisioned".
@@ -114,21 +97,6 @@ pub fn critical(message: &dyn fmt::Display) {
 /// Logs something that whoever reads the log should not miss.
 pub fn notice(message: &dyn fmt::Display) {
     tracing::info!(target: NOTICE, "{message}");
-}
-
-/// An error with its causes, on one line.
-pub struct Chain<'a>(pub &'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// Tells the journal which config was used; the source is one that may be shown. No journal is no trouble; what it answers is logged.
@@ -304,26 +272,15 @@ mod tests {
         kept.0.lock().unwrap().drain(..).collect()
     }
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("outer")]
-    struct Outer(#[source] std::io::Error);
-
-    /// The number of the operation depends on what other tests did.
-    fn without_number(line: &str) -> String {
-        let (level, rest) = line.split_once("op(").unwrap();
-        let (_, message) = rest.split_once("): ").unwrap();
-        format!("{level}op(N): {message}")
-    }
-
     #[test]
     fn levels_and_prefixes() {
         let lines = logged(|| {
             tracing::info!("before");
             let _stage = stage(Stage::Files);
             tracing::debug!("in the stage");
-            let part = part("createFiles");
-            tracing::warn!(path = "/x", "in the part");
-            drop(part);
+            let phase = phase(Phase::Nodes);
+            tracing::warn!(path = "/x", "in the phase");
+            drop(phase);
             tracing::error!("survivable");
             notice(&"look");
             critical(&"dead");
@@ -336,43 +293,12 @@ mod tests {
             [
                 "INFO     : before",
                 "DEBUG    : files: in the stage",
-                "WARNING  : files: createFiles: in the part path=\"/x\"",
+                "WARNING  : files: nodes: in the phase path=\"/x\"",
                 "ERROR    : files: survivable",
                 "NOTICE   : files: look",
                 "CRITICAL : files: dead",
             ]
         );
-    }
-
-    #[test]
-    fn operations() {
-        let lines = logged(|| {
-            let _ = operation(&"writing file", || Ok::<_, std::fmt::Error>(()));
-            let _ = operation(&"writing file", || {
-                Err::<(), _>(Outer(std::io::Error::other("inner")))
-            });
-        });
-        let lines: Vec<String> = lines.iter().map(|line| without_number(line)).collect();
-        assert_eq!(
-            lines,
-            [
-                "INFO     : op(N): [started]  writing file",
-                "INFO     : op(N): [finished] writing file",
-                "INFO     : op(N): [started]  writing file",
-                "CRITICAL : op(N): [failed]   writing file: outer: inner",
-            ]
-        );
-    }
-
-    #[test]
-    fn numbers_grow() {
-        let lines = logged(|| {
-            for _ in 0..2 {
-                let _ = operation(&"x", || Ok::<_, std::fmt::Error>(()));
-            }
-        });
-        assert_ne!(lines[0], lines[2]);
-        assert_eq!(lines[0].replace("[started] ", "[finished]"), lines[1]);
     }
 
     #[test]

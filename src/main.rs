@@ -70,7 +70,10 @@ fn validate(args: &ValidateArgs) -> u8 {
         Err(error) => {
             terminal::print(
                 true,
-                &format!("ignition-rs validate: --root: {}\n", log::Chain(&error)),
+                &format!(
+                    "ignition-rs validate: --root: {}\n",
+                    ignition_rs::report::chain(&error)
+                ),
             );
             return 1;
         }

@@ -108,6 +108,22 @@ pub enum Phase {
     Result,
 }
 
+impl Phase {
+    /// Its name in logs and plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Accounts => "accounts",
+            Self::Keys => "keys",
+            Self::Nodes => "nodes",
+            Self::Units => "units",
+            Self::Presets => "presets",
+            Self::Luks => "luks",
+            Self::Result => "result",
+        }
+    }
+}
+
 /// Why a phase cannot be planned: nothing of it has been done.
 #[derive(Debug, thiserror::Error)]
 #[error("{pointer}")]

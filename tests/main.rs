@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::pedantic,
     missing_docs,
     reason = "tests look at the machine from outside"
 )]

@@ -225,7 +225,10 @@ pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, 
     let mut acquired = match user(input, fetch, &dirs, &mut records) {
         Ok(acquired) => acquired,
         Err(error) if fetch.offline && error.is_need_net() => {
-            tracing::info!("the network is needed to get the config: {}", log::chain(&error));
+            tracing::info!(
+                "the network is needed to get the config: {}",
+                crate::report::chain(&error)
+            );
             return Ok(Acquisition::NeedNet { records });
         }
         Err(error) => return Err(error),

@@ -84,13 +84,13 @@ impl World {
         match self.acquire() {
             Ok(Acquisition::Config(acquired)) => *acquired,
             Ok(other) => panic!("{other:?}"),
-            Err(error) => panic!("{}", log::chain(&error)),
+            Err(error) => panic!("{}", crate::report::chain(&error)),
         }
     }
 
     fn error(&mut self) -> String {
         let error = self.acquire().map(|_| ()).unwrap_err();
-        format!("{} / {error:?}", log::chain(&error))
+        format!("{} / {error:?}", crate::report::chain(&error))
     }
 }
 
@@ -193,7 +193,7 @@ fn an_error_of_the_first_provider_is_final() {
     let not_built = World::new()
         .acquire_from(From::Provider, Some(Platform::Aws))
         .unwrap_err();
-    assert!(log::chain(&not_built).contains("aws is not built yet"));
+    assert!(crate::report::chain(&not_built).contains("aws is not built yet"));
 }
 
 #[test]

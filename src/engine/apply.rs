@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Source};
-use super::run::Places;
+use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
 use crate::cli::{ApplyArgs, Input};

@@ -66,8 +66,8 @@ impl Failure {
     pub fn from_advance(stage: Stage, error: &AdvanceError) -> Self {
         let (location, problem) = match error {
             AdvanceError::Step(step) => (located(&step.cause), chain(&step.problem)),
-            AdvanceError::Predict { cause, source: _ } => (located(cause), chain(error)),
-            AdvanceError::Unsound(Violation::Unsound { cause, .. }) => (located(cause), chain(error)),
+            AdvanceError::Predict { cause, source: _ }
+            | AdvanceError::Unsound(Violation::Unsound { cause, .. }) => (located(cause), chain(error)),
             AdvanceError::Unsound(Violation::View(_)) => (None, chain(error)),
         };
         Self {

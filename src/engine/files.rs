@@ -23,6 +23,7 @@ pub const PHASES: [Phase; 7] = [
 /// Plans each phase over what the world looks like by then, and carries it out.
 pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> Result<(), Failure> {
     for phase in phases {
+        let _phase = crate::log::phase(*phase);
         let planned = match phase {
             Phase::Accounts => files::accounts::plan(input, world.view()),
             Phase::Keys => files::keys::plan(input, world.view()),

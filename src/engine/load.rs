@@ -1,12 +1,12 @@
 //! Getting the config that a stage works on, and what the fetch stages make of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::acquire::{self, Acquisition, From, Input};
 use super::edges::Edges;
 use super::failure::Failure;
+use super::places::Places;
 use super::render::Remote;
-use super::run::Places;
 use super::state::State;
 use crate::config::canonical;
 use crate::config::origin::Origins;
@@ -154,7 +154,7 @@ pub fn load(
         ));
         found.need_net = acquired.need_net.then(|| places.neednet.clone());
     } else if matches!(request.source, Source::Boot { .. }) {
-        origins = saved_origins(&edges.host, places.beside_state(ORIGINS));
+        origins = saved_origins(&edges.host, &places.beside_state(ORIGINS));
     }
     found.unfetched = acquired
         .unfetched
@@ -219,8 +219,8 @@ fn fetch_into(resource: &mut Resource, fetch: &Fetch<'_>) -> Result<(), FetchErr
 }
 
 /// Origins that the fetch stage saved. They only serve messages: without them those name no line.
-fn saved_origins(files: &dyn HostFiles, path: PathBuf) -> Origins {
-    match files.read(&path, ORIGINS_MAX) {
+fn saved_origins(files: &dyn HostFiles, path: &Path) -> Origins {
+    match files.read(path, ORIGINS_MAX) {
         Ok(Some(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Ok(None) => Origins::default(),
         Err(error) => {

@@ -10,6 +10,7 @@ pub mod files;
 pub mod load;
 mod log;
 pub mod neednet;
+pub mod places;
 pub mod plan;
 pub mod render;
 pub mod run;

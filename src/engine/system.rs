@@ -68,7 +68,7 @@ pub fn base(
             Err(error) => {
                 tracing::warn!(
                     "base configs of the platform {platform} are left out: {}",
-                    log::chain(&error)
+                    crate::report::chain(&error)
                 );
             }
         }

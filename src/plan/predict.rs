@@ -496,10 +496,8 @@ fn delete_user(name: &str, remove_home: bool, overlay: &mut Overlay<'_>) -> Resu
     {
         overlay.put_group(name, None);
     }
-    if remove_home {
-        if let Some(home) = place(&RootPath::from(user.home.as_str()), overlay)? {
-            overlay.remove(&home);
-        }
+    if remove_home && let Some(home) = place(&RootPath::from(user.home.as_str()), overlay)? {
+        overlay.remove(&home);
     }
     overlay.put_user(name, None);
     Ok(())

@@ -36,10 +36,10 @@ impl FakeView {
         bytes: &[u8],
     ) -> Self {
         let path = RootPath::from(path);
-        if let Some(parent) = path.parent() {
-            if !self.nodes.contains_key(&parent) {
-                self = self.dir(&parent.to_string());
-            }
+        if let Some(parent) = path.parent()
+            && !self.nodes.contains_key(&parent)
+        {
+            self = self.dir(&parent.to_string());
         }
         let inode = Inode {
             device: 1,

@@ -1,16 +1,35 @@
 //! A config made fit to be shown: excerpts end up in CI logs and screenshots.
 
-/// Keys whose text is, or can hold, a secret. Matched without case, as the decoder does.
-const SECRET_KEYS: [&str; 7] = [
-    // Of units; a file's contents are an object, whose keys speak for themselves.
-    "contents",
-    "passwordhash",
-    "source",
-    "value",
-    "httpproxy",
-    "httpsproxy",
-    "password",
+/// Keys whose text is shown, in lower case. Any other text may be a secret, or one that stands in the wrong place.
+const SHOWN_KEYS: [&str; 17] = [
+    "compression",
+    "device",
+    "format",
+    "groups",
+    "guid",
+    "hash",
+    "homedir",
+    "label",
+    "level",
+    "name",
+    "path",
+    "primarygroup",
+    "shell",
+    "target",
+    "typeguid",
+    "uuid",
+    "version",
 ];
+
+/// Keys with URLs, of which a part is shown.
+const URL_KEYS: [&str; 4] = ["httpproxy", "httpsproxy", "source", "url"];
+
+#[derive(Clone, Copy)]
+enum Shown {
+    All,
+    Url,
+    Nothing,
+}
 
 /// A copy of the same length, byte for byte in the same place, that is text and in which secrets are stars.
 ///
@@ -19,13 +38,13 @@ const SECRET_KEYS: [&str; 7] = [
 pub(super) fn showable(text: &[u8], end: usize) -> String {
     let text = text.get(..end.min(text.len())).unwrap_or(text);
     let mut bytes = text.to_vec();
-    let mut key_is_secret = false;
+    let mut shown = Shown::Nothing;
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         if *byte != b'"' {
             // Lists and objects end what a key is about; `[` does not, its strings belong to the key.
             if matches!(byte, b'{' | b'}' | b']') {
-                key_is_secret = false;
+                shown = Shown::Nothing;
             }
             at += 1;
             continue;
@@ -34,10 +53,14 @@ pub(super) fn showable(text: &[u8], end: usize) -> String {
         let inside = text.get(at + 1..close).unwrap_or_default();
         let after = text.get(close + 1..).unwrap_or_default();
         if after.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
-            key_is_secret = is_secret(inside);
-        } else if key_is_secret {
-            let shown = shown_prefix(inside);
-            for secret in bytes.iter_mut().take(close).skip(at + 1 + shown) {
+            shown = shown_of(inside);
+        } else {
+            let prefix = match shown {
+                Shown::All => inside.len(),
+                Shown::Url => shown_prefix(inside),
+                Shown::Nothing => 0,
+            };
+            for secret in bytes.iter_mut().take(close).skip(at + 1 + prefix) {
                 *secret = b'*';
             }
         }
@@ -58,13 +81,18 @@ fn string_end(text: &[u8], start: usize) -> usize {
     }
 }
 
-fn is_secret(key: &[u8]) -> bool {
-    // A key written with escapes could be any.
-    key.contains(&b'\\')
-        || !key.is_ascii()
-        || SECRET_KEYS
-            .iter()
-            .any(|secret| key.eq_ignore_ascii_case(secret.as_bytes()))
+fn shown_of(key: &[u8]) -> Shown {
+    let is_one_of = |keys: &[&str]| {
+        keys.iter()
+            .any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    if is_one_of(&SHOWN_KEYS) {
+        Shown::All
+    } else if is_one_of(&URL_KEYS) {
+        Shown::Url
+    } else {
+        Shown::Nothing
+    }
 }
 
 /// How much of an URL may be seen: up to the comma of a `data:` URL; of others the scheme, and the rest only if it has
@@ -131,7 +159,7 @@ mod tests {
             (r#"{"PASSWORDHASH":"a\"b"}"#, r#"{"PASSWORDHASH":"****"}"#),
             (
                 r#"{"password\u0048ash":"x","y":"z"}"#,
-                r#"{"password\u0048ash":"*","y":"z"}"#,
+                r#"{"password\u0048ash":"*","y":"*"}"#,
             ),
             (
                 r#"{"source":"data:;base64,YQ=="}"#,
@@ -151,19 +179,18 @@ mod tests {
                 r#"{"name":"X","value":"Bearer"}"#,
                 r#"{"name":"X","value":"******"}"#,
             ),
-            (r#"{"value":["a","b"],"c":"d"}"#, r#"{"value":["*","*"],"c":"d"}"#),
-            (
-                r#"{"contents":"[Service]","name":"a.service"}"#,
-                r#"{"contents":"*********","name":"a.service"}"#,
-            ),
-            (
-                r#"{"contents":{"compression":"xz"}}"#,
-                r#"{"contents":{"compression":"xz"}}"#,
-            ),
+            (r#"{"value":["a","b"],"c":"d"}"#, r#"{"value":["*","*"],"c":"*"}"#),
             (
                 r#"{"passwordHash":"never closed"#,
                 r#"{"passwordHash":"************"#,
             ),
+            (r#"{"contents":"[Unit]\nx"}"#, r#"{"contents":"*********"}"#),
+            (
+                r#"{"contents":{"source":"data:,y"}}"#,
+                r#"{"contents":{"source":"data:,*"}}"#,
+            ),
+            (r#"{"mode":"secret"}"#, r#"{"mode":"******"}"#),
+            (r#"["a",{"path":"b"},"c"]"#, r#"["*",{"path":"b"},"*"]"#),
             (r#"{"path":"/etc","mode":420}"#, r#"{"path":"/etc","mode":420}"#),
         ] {
             assert_eq!(showable(text.as_bytes(), usize::MAX), shown);

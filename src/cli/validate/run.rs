@@ -6,7 +6,7 @@ use std::io;
 use super::judge::{Rules, Verdict, judge};
 use super::{ReportFormat, ValidateArgs, show};
 use crate::cli::{Input, one_line};
-use crate::log::Chain;
+use crate::report::chain;
 use crate::view::View;
 
 /// What is printed, and the exit code.
@@ -51,7 +51,7 @@ pub fn run(
             Ok(verdict) => verdicts.push(verdict),
             // The root cannot be asked: that is no verdict on any config.
             Err(error) => {
-                let text = format!("ignition-rs validate: {}; is --root right?\n", Chain(&error));
+                let text = format!("ignition-rs validate: {}; is --root right?\n", chain(&error));
                 return Outcome {
                     stdout: String::new(),
                     stderr: text,

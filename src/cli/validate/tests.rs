@@ -384,7 +384,7 @@ fn pretty_shows_a_piece_of_a_long_line_and_no_secret() {
     let text = format!(
         r#"{{"ignition":{{"version":"3.3.0"}},"passwd":{{"users":[{{"name":"a","gecos":"{filler}","passwordHash":"canary","zebra":1}}]}}}}"#
     );
-    insta::assert_snapshot!(shown(ReportFormat::Pretty, false, &text).replace(&"x".repeat(74), "X"), @r#"
+    insta::assert_snapshot!(shown(ReportFormat::Pretty, false, &text).replace(&"*".repeat(74), "X"), @r#"
     warning: unused key zebra
      --> my.ign:1:5099
       |
