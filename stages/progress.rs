@@ -14,6 +14,8 @@ pub struct Progress {
     pub config: Option<Digest>,
     /// Paths that it was about to write, with the digests it recorded just before each file took its place, in order
     pub files: BTreeMap<RootPath, Vec<Digest>>,
+    /// Directories that it was about to make
+    pub directories: BTreeSet<RootPath>,
     /// Users whose creation was begun and not recorded as done
     pub users_begun: BTreeSet<String>,
     /// Groups likewise
@@ -34,6 +36,11 @@ impl Progress {
     /// Digests that the unfinished run recorded for this path, oldest first.
     pub fn wrote(&self, path: &RootPath) -> &[Digest] {
         self.files.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Directories in which the unfinished run may have left something under a temporary name.
+    pub fn places(&self) -> BTreeSet<RootPath> {
+        self.files.keys().chain(&self.directories).filter_map(RootPath::parent).collect()
     }
 
     /// Whether the creation of this user was begun and not finished.

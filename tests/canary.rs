@@ -175,7 +175,7 @@ fn failing() -> Vec<(&'static str, Value)> {
     unit["systemd"]["units"][0]["contents"] = json!("[Service\nEnvironment=CANARYUNIT\n");
     cases.push(("unit text that is none", unit));
     let mut dropin = config();
-    dropin["systemd"]["units"][0]["dropins"][0]["contents"] = json!("CANARYDROPIN\n");
+    dropin["systemd"]["units"][0]["dropins"][0]["contents"] = json!("[Service\nCANARYDROPIN\n");
     cases.push(("drop-in text that is none", dropin));
     let mut proxy = config();
     proxy["ignition"]["proxy"]["httpProxy"] = json!("gopher://u:CANARYPROXY@h/");
@@ -197,9 +197,6 @@ fn failing() -> Vec<(&'static str, Value)> {
     let mut mistyped = config();
     mistyped["passwd"]["users"][0]["passwordHash"] = json!(["CANARYHASH"]);
     cases.push(("hash of the wrong type", mistyped));
-    let mut mistyped = config();
-    mistyped["storage"]["files"][0]["mode"] = json!("CANARYCONTENTS");
-    cases.push(("mode of the wrong type", mistyped));
     cases
 }
 

@@ -190,22 +190,21 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
     let begin = Instant::now();
     // Two at a time: the machines that test this have two cores.
     let half = points.len().div_ceil(2);
-    std::thread::scope(|scope| {
+    let failures: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = points
             .chunks(half)
             .map(|points| {
-                scope.spawn(|| {
-                    points
-                        .iter()
-                        .for_each(|(name, number)| once(name, *number, &config, &original, &wanted))
-                })
+                let run = || {
+                    let once = |(name, number): &(String, usize)| once(name, *number, &config, &original, &wanted);
+                    points.iter().filter_map(once).collect::<Vec<_>>()
+                };
+                scope.spawn(run)
             })
             .collect();
-        for worker in workers {
-            if let Err(panic) = worker.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
     eprintln!(
         "killed at {} of {} boundaries in {:.0} s ({HOW_MANY}=all for each): {}",
@@ -214,30 +213,30 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
         begin.elapsed().as_secs_f64(),
         counted(&points),
     );
+    assert!(failures.is_empty(), "{} times:\n{}", failures.len(), failures.join("\n"));
 }
 
-fn once(name: &str, number: usize, config: &Path, original: &Root, wanted: &Snapshot) {
+/// Kills one run, runs again, and says what is wrong then.
+fn once(name: &str, number: usize, config: &Path, original: &Root, wanted: &Snapshot) -> Option<String> {
     let about = format!("killed at {name} {number}");
     let root = original.copy();
     let ran = killed_at(name, number, config, root.path());
-    assert_eq!(ran.signal, Some(9), "{about}: it was not killed\n{ran}");
+    // How often it asks after a program that runs depends on how fast that is.
+    let may_be_over = matches!(name, "wait4" | "waitid") && ran.code == Some(0);
+    if ran.signal != Some(9) && !may_be_over {
+        return Some(format!("{about}: it was not killed\n{ran}"));
+    }
     settle(root.path());
     let between = Snapshot::of(root.path(), Look::Outcome);
     let again = programs::files_stage(config, root.path()).run();
-    assert_eq!(
-        again.code,
-        Some(0),
-        "{about}: the second run failed\n{again}\nthe first changed:\n{}",
-        { Snapshot::of(original.path(), Look::Outcome).diff(&between) }
-    );
+    if again.code != Some(0) {
+        let changed = Snapshot::of(original.path(), Look::Outcome).diff(&between);
+        return Some(format!("{about}: the second run failed\n{again}\nthe first changed:\n{changed}"));
+    }
     let found = Snapshot::of(root.path(), Look::Outcome);
-    let diff = wanted.diff(&found);
-    assert!(
-        diff.is_empty(),
-        "{about}: the tree is another one:\n{diff}\nafter the first run:\n{}",
-        wanted.diff(&between)
-    );
     no_leftovers(&found, &about);
+    let diff = wanted.diff(&found);
+    (!diff.is_empty()).then(|| format!("{about}: the tree is another one:\n{diff}"))
 }
 
 /// Waits until nothing runs any more that was started on this root: the kernel kills it, but not before this process

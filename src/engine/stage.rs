@@ -228,8 +228,7 @@ fn heed(unfinished: &Progress, config: Digest, strict: bool) -> Result<(), Failu
 
 /// Directories in which an interrupted run may have left files under temporary names.
 fn leftover_places(unfinished: &Progress) -> std::collections::BTreeSet<RootPath> {
-    let mut places: std::collections::BTreeSet<RootPath> =
-        unfinished.files.keys().filter_map(RootPath::parent).collect();
+    let mut places = unfinished.places();
     if unfinished.is_some() {
         // Where accounts and the record are.
         places.insert(RootPath::root());

@@ -23,9 +23,13 @@ pub(super) fn write(
 ) -> Result<(), ExecError> {
     let (uid, gid) = (id(&access.user)?, id(&access.group)?);
     let mut staged = machine.root.stage_file(path)?;
-    // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest.
-    let recorded =
-        base == Base::Existing || contents.iter().any(|part| matches!(part, Content::Remote { .. }));
+    // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest. So it
+    // does of the report, which holds the time.
+    let recorded = base == Base::Existing
+        || contents
+            .iter()
+            .any(|part| matches!(part, Content::Remote { .. }))
+        || *path == RootPath::from(crate::stages::files::result::PATH);
     let mut sink = Sink {
         file: &mut staged,
         hasher: recorded.then(sha2::Sha512::new),

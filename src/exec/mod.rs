@@ -153,7 +153,10 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
                 source,
             })
         }
-        Action::CreateGroup(group) => start(machine, Tool::Groupadd, accounts::groupadd(group)),
+        Action::CreateGroup(group) => {
+            start(machine, Tool::Groupadd, accounts::groupadd(group))?;
+            Ok(record.group_done(&group.name)?)
+        }
         Action::ModifyGroup(group) => start(machine, Tool::Groupmod, accounts::groupmod(group)),
         Action::DeleteGroup { name } => start(machine, Tool::Groupdel, vec![name.into()]),
         Action::AdoptGroup { name } => Ok(accounts_file::adopt(root, Account::Group(name)).map(drop)?),

@@ -6,10 +6,12 @@
 //! ```text
 //! ignition-rs progress 1 <sha512 of the config>
 //! file /etc/hostname                 about to be written
+//! directory /srv/www                 about to be made
 //! user caddy                         about to be created
 //! group docker                       about to be created
 //! placing /etc/motd <sha512>         composed, moved to its place next
 //! made-user caddy                    created
+//! made-group docker                  created
 //! ```
 
 use std::ffi::{OsStr, OsString};
@@ -54,6 +56,9 @@ pub fn parse(bytes: &[u8]) -> Progress {
             ["file", path] => {
                 progress.files.entry(decode_path(path)).or_default();
             }
+            ["directory", path] => {
+                progress.directories.insert(decode_path(path));
+            }
             ["placing", path, digest] => {
                 if let Some(digest) = Digest::from_hex(digest) {
                     progress.files.entry(decode_path(path)).or_default().push(digest);
@@ -73,6 +78,11 @@ pub fn parse(bytes: &[u8]) -> Progress {
                 progress
                     .groups_begun
                     .insert(decode(name).to_string_lossy().into_owned());
+            }
+            ["made-group", name] => {
+                progress
+                    .groups_begun
+                    .remove(decode(name).to_string_lossy().as_ref());
             }
             _ => {}
         }
@@ -131,9 +141,15 @@ impl<'a> Record<'a> {
         )
     }
 
-    /// Records that a user is whole.
+    /// Records that a user is whole. Durable, as what the tools write is: were it lost, the user would be made anew
+    /// without what later steps gave it.
     pub(super) fn user_done(&mut self, name: &str) -> Result<(), SysrootError> {
-        self.add(&format!("made-user {}\n", encode(OsStr::new(name))), false)
+        self.add(&format!("made-user {}\n", encode(OsStr::new(name))), true)
+    }
+
+    /// Records that a group is whole, likewise.
+    pub(super) fn group_done(&mut self, name: &str) -> Result<(), SysrootError> {
+        self.add(&format!("made-group {}\n", encode(OsStr::new(name))), true)
     }
 
     /// Removes the record: the run has succeeded. What it did must be durable before.
@@ -175,6 +191,7 @@ fn line(step: &Step) -> Option<String> {
         Action::WriteFile { path, .. }
         | Action::MakeSymlink { path, .. }
         | Action::MakeHardLink { path, .. } => Some(format!("file {}\n", encode(path.as_os_str()))),
+        Action::MakeDirectory { path, .. } => Some(format!("directory {}\n", encode(path.as_os_str()))),
         Action::CreateUser(user) => Some(format!("user {}\n", encode(OsStr::new(&user.name)))),
         Action::CreateGroup(group) => Some(format!("group {}\n", encode(OsStr::new(&group.name)))),
         // These are planned from what is there, and come out the same.
@@ -188,7 +205,6 @@ fn line(step: &Step) -> Option<String> {
         | Action::DeleteUser { .. }
         | Action::SetPassword { .. }
         | Action::Remove { .. }
-        | Action::MakeDirectory { .. }
         | Action::SetAccess { .. }
         | Action::DisableUnit { .. } => None,
     }
@@ -239,7 +255,7 @@ mod tests {
         let config = Digest::of(b"config");
         let made = Digest::of(b"made");
         let whole = format!(
-            "{HEADER}{config}\nfile /a%20b\nuser x\nuser y\nmade-user x\nplacing /c {made}\nplacing /a%20b {}",
+            "{HEADER}{config}\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\ngroup h\nmade-group g\nplacing /c {made}\nplacing /a%20b {}",
             &made.to_string().split_off(88)
         );
         let progress = parse(whole.as_bytes());
@@ -247,8 +263,11 @@ mod tests {
         assert!(progress.intends(&"/a b".into()));
         assert_eq!(progress.wrote(&"/a b".into()), &[], "the last line is torn");
         assert_eq!(progress.wrote(&"/c".into()), &[made]);
+        assert_eq!(progress.places(), ["/".into(), "/d".into()].into());
+        assert!(!progress.intends(&"/d/e".into()), "a directory is planned from what is there");
         assert!(progress.begun_user("y"));
         assert!(!progress.begun_user("x"));
+        assert_eq!(progress.groups_begun.into_iter().collect::<Vec<_>>(), ["h"]);
         for foreign in [
             "",
             "{}",

@@ -171,6 +171,8 @@ fn create_group(group: &GroupChange, overlay: &mut Overlay<'_>) {
             local: true,
         }),
     );
+    // What a group of this name had before does not count: it may have been made anew.
+    overlay.put_password(Account::Group(&group.name), "!");
 }
 
 fn create_user(user: &UserChange, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {

@@ -195,9 +195,12 @@ fn plan_file(
     let Some(node) = present else {
         let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, None, pointer)?;
         planner.make_parents(path, pointer)?;
+        // Where there is only something to append, a run that continues this one could not tell by the config what is
+        // done already, so it is recorded as an append.
+        let appends = wanted.contents.source.is_none() && !parts.0.is_empty();
         let action = Action::WriteFile {
             path: path.clone(),
-            base: Base::Nothing,
+            base: if appends { Base::Existing } else { Base::Nothing },
             contents: parts.0,
             access,
         };
