@@ -40,7 +40,11 @@ impl Progress {
 
     /// Directories in which the unfinished run may have left something under a temporary name.
     pub fn places(&self) -> BTreeSet<RootPath> {
-        self.files.keys().chain(&self.directories).filter_map(RootPath::parent).collect()
+        self.files
+            .keys()
+            .chain(&self.directories)
+            .filter_map(RootPath::parent)
+            .collect()
     }
 
     /// Whether the creation of this user was begun and not finished.

@@ -29,7 +29,8 @@ pub(super) fn write(
         || contents
             .iter()
             .any(|part| matches!(part, Content::Remote { .. }))
-        || *path == RootPath::from(crate::stages::files::result::PATH);
+        // By its name: the directory may be reached through links.
+        || path.name() == RootPath::from(crate::stages::files::result::RESULT).name();
     let mut sink = Sink {
         file: &mut staged,
         hasher: recorded.then(sha2::Sha512::new),

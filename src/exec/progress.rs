@@ -264,7 +264,10 @@ mod tests {
         assert_eq!(progress.wrote(&"/a b".into()), &[], "the last line is torn");
         assert_eq!(progress.wrote(&"/c".into()), &[made]);
         assert_eq!(progress.places(), ["/".into(), "/d".into()].into());
-        assert!(!progress.intends(&"/d/e".into()), "a directory is planned from what is there");
+        assert!(
+            !progress.intends(&"/d/e".into()),
+            "a directory is planned from what is there"
+        );
         assert!(progress.begun_user("y"));
         assert!(!progress.begun_user("x"));
         assert_eq!(progress.groups_begun.into_iter().collect::<Vec<_>>(), ["h"]);
