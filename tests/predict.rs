@@ -329,7 +329,12 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
             if found.as_deref() != Some(place) {
                 wrong.push(format!("refused at {found:?} instead of {place}: {failure}"));
             }
+            let untouched = Snapshot::of(pair.root.path(), Look::Strict);
             let ran = programs::files_stage(&file, pair.root.path()).run();
+            let diff = untouched.diff(&Snapshot::of(pair.root.path(), Look::Strict));
+            if !diff.is_empty() {
+                wrong.push(format!("refused, and the root was changed:\n{diff}"));
+            }
             if ran.code != Some(1) || !ran.output().contains(place.as_str()) {
                 wrong.push(format!("the real run is not refused at {place}: {ran}"));
             }

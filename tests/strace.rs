@@ -90,6 +90,56 @@ fn generated_pairs_stay_as_they_are() {
     eprintln!("dry runs: {done} pairs untouched, {with_trace} of them traced");
 }
 
+/// Were the trace empty or read wrongly, every dry run would pass.
+#[test]
+fn a_real_run_is_seen_to_write() {
+    if !programs::privileged() || !programs::traceable() {
+        return;
+    }
+    let root = Root::system();
+    let config = root.file_beside(
+        "config.ign",
+        CONFIG.replace("http://127.0.0.1:1/remote", "data:,x"),
+    );
+    let trace = root.beside().join("trace");
+    let filter = format!("trace={}", strace::traced());
+    programs::files_stage(&config, root.path())
+        .under([
+            "strace",
+            "-f",
+            "-qq",
+            "-s",
+            "200",
+            "-e",
+            "signal=none",
+            "-o",
+            trace.to_str().unwrap(),
+            "-e",
+            &filter,
+        ])
+        .run()
+        .expect_code(0);
+    let found = strace::writes(&strace::read(&trace)).join("\n");
+    for call in [
+        "openat",
+        "renameat",
+        "fchown",
+        "fchmod",
+        "mkdirat",
+        "linkat",
+        "symlinkat",
+        "unlinkat",
+        "execve",
+        "fsync",
+        "write",
+    ] {
+        assert!(
+            found.contains(&format!("{call}(")),
+            "{call} is missing in\n{found}"
+        );
+    }
+}
+
 /// The sections that stages read, all of them empty but the files stage's.
 const CONFIG: &str = r#"{
   "ignition": {"version": "3.4.0"},
@@ -194,7 +244,8 @@ fn an_unprivileged_user_gets_a_plan() {
     }
     let (_directory, copy) = public_copy();
     let root = Root::system();
-    // shadow stays unreadable to others, as everywhere.
+    // A root that all may read, but for shadow.
+    root.dir("home/core", 0o755);
     let config = root.file_beside("config.ign", CONFIG);
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     let before = Snapshot::of(root.beside(), Look::Strict);

@@ -85,6 +85,9 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
             .remove_leftovers(&directory)
             .map_err(|error| failed(&error))?;
     }
+    if unfinished.is_some() {
+        crate::sys::accounts::remove_leftovers(&sysroot).map_err(|error| failed(&error))?;
+    }
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
     files::carry_out(&mut world, &input, job.phases)?;
     // What was done must be on the disk before the record that would let it be done again goes.

@@ -26,8 +26,11 @@ pub(super) fn write(
     // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest. So it
     // does of the report, which holds the time.
     let recorded = base == Base::Existing
-        || contents.iter().any(|part| matches!(part, Content::Remote { .. }))
-        || *path == RootPath::from(crate::stages::files::result::RESULT);
+        || contents
+            .iter()
+            .any(|part| matches!(part, Content::Remote { .. }))
+        // By its name: the directory may be reached through links.
+        || path.name() == RootPath::from(crate::stages::files::result::RESULT).name();
     let mut sink = Sink {
         file: &mut staged,
         hasher: recorded.then(sha2::Sha512::new),

@@ -16,7 +16,7 @@ pub(crate) enum Look {
     Strict,
     /// What a config decides about: type, mode, owner, bytes, target, hard links. Left out are the date and the boot in
     /// the result file, the day of the last change in shadow, and what the shadow tools keep for themselves (their
-    /// backups, locks and temporary files).
+    /// backups and the file that they lock).
     Outcome,
 }
 
@@ -172,24 +172,13 @@ fn what(path: &Path, relative: &Path, meta: &fs::Metadata, look: Look) -> String
     }
 }
 
-/// Backups, locks and temporary files of the shadow tools.
+/// Backups of the shadow tools, and the file that they lock.
 fn is_of_the_tools(relative: &Path) -> bool {
     let Some(name) = relative.strip_prefix("etc").ok().and_then(|rest| rest.to_str()) else {
         return false;
     };
-    if name == ".pwd.lock" {
-        return true;
-    }
-    ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"]
-        .iter()
-        .any(|base| {
-            name.strip_prefix(base).is_some_and(|rest| {
-                matches!(rest, "-" | "+" | ".lock")
-                    || rest
-                        .strip_prefix('.')
-                        .is_some_and(|pid| pid.parse::<u32>().is_ok())
-            })
-        })
+    let files = ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
+    name == ".pwd.lock" || files.iter().any(|file| name.strip_prefix(file) == Some("-"))
 }
 
 /// A file's bytes without what differs from run to run.

@@ -6,10 +6,12 @@
 
 mod database;
 pub mod edit;
+mod leftovers;
 mod lookup;
 mod write;
 
 pub use database::{GroupEntry, Malformed, PasswdEntry, groups, users};
+pub use leftovers::remove_leftovers;
 pub use lookup::{PLACES, Read, group, has_password, user};
 pub use write::{AccountsError, LIMIT, adopt, read, set_password};
 

@@ -17,7 +17,7 @@ use crate::view::{Account, Owner, RootPath};
 pub const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// How long the lock is waited for, as lckpwdf(3) does.
-const WAIT: Duration = Duration::from_secs(15);
+pub(super) const WAIT: Duration = Duration::from_secs(15);
 
 /// How often the lock is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
