@@ -113,7 +113,8 @@ impl View for Probe<'_> {
         }
         // Nothing is below what is not there, and a planner has mostly asked for the parent before.
         let parent = path.parent();
-        let orphan = parent.is_some_and(|parent| matches!(self.known.borrow().nodes.get(&parent), Some(None)));
+        let orphan =
+            parent.is_some_and(|parent| matches!(self.known.borrow().nodes.get(&parent), Some(None)));
         let node = if orphan { None } else { self.sysroot.node(path)? };
         self.known.borrow_mut().nodes.insert(path.clone(), node.clone());
         Ok(node)
