@@ -135,9 +135,7 @@ pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
 
 /// SHA-512 of a config, by which a run is known again.
 pub fn config_digest(config: &Config) -> Result<Digest, Failure> {
-    canonical::to_json(config)
-        .map(|text| Digest::of(&text))
-        .map_err(|error| Failure::new(None, &error))
+    canonical::digest(config).map_err(|error| Failure::new(None, &error))
 }
 
 fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Input<'a> {
