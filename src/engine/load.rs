@@ -121,10 +121,6 @@ pub fn load(
         }
         Acquisition::Config(acquired) => acquired,
     };
-    let config = match request.source {
-        Source::Alone(_) => acquired.config.clone(),
-        Source::Boot { .. } | Source::File(_) => acquired.full(),
-    };
     state.fetched_configs.extend(acquired.records);
     let places = request.places;
     let mut found = Found::default();
@@ -142,6 +138,10 @@ pub fn load(
     } else if matches!(request.source, Source::Boot { .. }) {
         origins = saved_origins(&edges.host, places.beside_state(ORIGINS));
     }
+    let config = match request.source {
+        Source::Alone(_) => acquired.config,
+        Source::Boot { .. } | Source::File(_) => acquire::full(acquired.base, acquired.config),
+    };
     found.unfetched = acquired
         .unfetched
         .into_iter()
