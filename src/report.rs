@@ -52,16 +52,19 @@ impl Pointer {
     /// This place, one key deeper.
     #[must_use]
     pub fn key(&self, key: impl Into<std::borrow::Cow<'static, str>>) -> Self {
-        let mut elements = self.0.clone();
-        elements.push(Element::Key(key.into()));
-        Self(elements)
+        self.deeper(Element::Key(key.into()))
     }
 
     /// This place, one list index deeper.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        let mut elements = self.0.clone();
-        elements.push(Element::Index(index));
+        self.deeper(Element::Index(index))
+    }
+
+    fn deeper(&self, element: Element) -> Self {
+        let mut elements = Vec::with_capacity(self.0.len() + 1);
+        elements.extend_from_slice(&self.0);
+        elements.push(element);
         Self(elements)
     }
 

@@ -13,6 +13,7 @@
     reason = "tests look at the machine from outside"
 )]
 
+mod boot;
 mod canary;
 mod cli;
 mod corpus;

@@ -106,6 +106,7 @@ fn dry_run<'a>(config: &Config, view: &'a dyn View) -> Result<(Vec<Plan>, Overla
             progress: &Progress::default(),
         },
         &PHASES,
+        Vec::new(),
     )?;
     Ok(world.into_parts())
 }

@@ -6,12 +6,17 @@ use std::io;
 
 use serde::Serialize;
 use serde_json::ser::Formatter;
+use sha2::Digest as _;
 
 use super::decode::{self, TypeError};
 use super::schema;
 use super::types::Config;
 use super::version::Version;
 use crate::json::{Document, SyntaxError};
+use crate::view::Digest;
+
+/// Bytes that are gathered before they are hashed.
+const HASHED_AT_ONCE: usize = 64 * 1024;
 
 /// The cache does not hold a config.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +35,39 @@ pub enum CacheError {
 /// None that a config can cause: its structs have only string keys, and memory takes what is written to it.
 pub fn to_json(config: &Config) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, GoFormatter);
-    config.serialize(&mut serializer)?;
+    write(config, &mut out)?;
     Ok(out)
+}
+
+/// SHA-512 of what [`to_json`] gives, without holding that.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn digest(config: &Config) -> Result<Digest, serde_json::Error> {
+    let mut hashing = io::BufWriter::with_capacity(HASHED_AT_ONCE, Hashing::default());
+    write(config, &mut hashing)?;
+    let hashing = hashing
+        .into_inner()
+        .map_err(|error| serde_json::Error::io(error.into_error()))?;
+    Ok(Digest(hashing.0.finalize().into()))
+}
+
+fn write(config: &Config, to: impl io::Write) -> Result<(), serde_json::Error> {
+    config.serialize(&mut serde_json::Serializer::with_formatter(to, GoFormatter))
+}
+
+#[derive(Default)]
+struct Hashing(sha2::Sha512);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads what [`to_json`] or another Ignition has written: the newest spec, not checked again, because it was before it got
@@ -100,6 +135,7 @@ mod tests {
             "{json}"
         );
         assert_eq!(from_cache(json.as_bytes()).unwrap(), config);
+        assert_eq!(digest(&config).unwrap(), Digest::of(json.as_bytes()));
     }
 
     #[test]

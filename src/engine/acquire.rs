@@ -89,8 +89,13 @@ pub struct Acquired {
 impl Acquired {
     /// The config that stages work on: user over base.
     pub fn full(&self) -> Config {
-        merge(empty(), merge(self.base.clone(), self.config.clone()))
+        full(self.base.clone(), self.config.clone())
     }
+}
+
+/// As [`Acquired::full`], of its parts.
+pub fn full(base: Config, user: Config) -> Config {
+    merge(empty(), merge(base, user))
 }
 
 /// The config that says nothing.

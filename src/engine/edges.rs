@@ -35,18 +35,16 @@ impl Edges {
     /// The edges of the machine that this process runs on.
     pub fn of_this_machine() -> Self {
         let environment = Environment::read();
-        let host = Host;
-        let bundle = tls::system_bundle(
-            &host,
-            environment.ssl_cert_file.as_deref(),
-            environment.ssl_cert_dir.as_deref(),
+        let (file, directory) = (
+            environment.ssl_cert_file.clone(),
+            environment.ssl_cert_dir.clone(),
         );
         Self {
             clock: SystemClock::new(),
             runner: System::new(environment.path.as_deref()),
-            network: Network::new(bundle),
+            network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
-            host,
+            host: Host,
         }
     }
 

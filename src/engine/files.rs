@@ -6,8 +6,8 @@ use crate::config::types::Config;
 use crate::plan::{Action, Plan};
 use crate::report::Element;
 use crate::stages::files::{self, Input};
-use crate::stages::{Phase, Stage};
-use crate::view::RootPath;
+use crate::stages::{Phase, PlanError, Stage};
+use crate::view::{RootPath, View};
 
 /// Phases of the stage, in order. Between them the view is asked again.
 pub const PHASES: [Phase; 7] = [
@@ -21,33 +21,56 @@ pub const PHASES: [Phase; 7] = [
 ];
 
 /// Plans each phase over what the world looks like by then, and carries it out.
-pub fn carry_out(world: &mut dyn World, input: &Input<'_>, phases: &[Phase]) -> Result<(), Failure> {
+///
+/// `rehearsed` are the plans of a rehearsal of the same phases over the same view, or none. They hold up to the first that
+/// has a step: until then neither the rehearsal nor the real run has made a difference to what a planner sees.
+pub fn carry_out(
+    world: &mut dyn World,
+    input: &Input<'_>,
+    phases: &[Phase],
+    rehearsed: Vec<Plan>,
+) -> Result<(), Failure> {
+    let mut rehearsed = rehearsed.into_iter();
+    let mut untouched = true;
     for phase in phases {
         let _phase = crate::log::phase(*phase);
-        let planned = match phase {
-            Phase::Accounts => files::accounts::plan(input, world.view()),
-            Phase::Keys => files::keys::plan(input, world.view()),
-            Phase::Nodes => files::nodes::plan(input, world.view()),
-            Phase::Units => files::units::plan(input, world.view()),
-            Phase::Presets => files::presets::plan(input, world.view()),
-            Phase::Luks => files::luks::plan(input, world.view()),
-            Phase::Result => files::result::plan(input, world.view()),
-            Phase::Config => continue,
+        let known = rehearsed.next().filter(|plan| untouched && plan.phase == *phase);
+        let plan = match known {
+            Some(plan) => plan,
+            None => match plan_phase(*phase, input, world.view()) {
+                None => continue,
+                Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?,
+            },
         };
-        let plan = planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?;
+        untouched &= plan.steps.is_empty();
+        let keys = written_keys(input.config, &plan);
         world
-            .advance(&plan)
+            .advance(plan)
             .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
-        for (user, path) in written_keys(input.config, &plan) {
-            world.keys_written(user, path);
+        for (user, path) in keys {
+            world.keys_written(user, &path);
         }
     }
     Ok(())
 }
 
+/// `None` for phases of other stages.
+fn plan_phase(phase: Phase, input: &Input<'_>, view: &dyn View) -> Option<Result<Plan, PlanError>> {
+    Some(match phase {
+        Phase::Accounts => files::accounts::plan(input, view),
+        Phase::Keys => files::keys::plan(input, view),
+        Phase::Nodes => files::nodes::plan(input, view),
+        Phase::Units => files::units::plan(input, view),
+        Phase::Presets => files::presets::plan(input, view),
+        Phase::Luks => files::luks::plan(input, view),
+        Phase::Result => files::result::plan(input, view),
+        Phase::Config => return None,
+    })
+}
+
 /// Users whose key files a plan wrote, with the files. Only phase *keys* has any.
-fn written_keys<'a>(config: &'a Config, plan: &'a Plan) -> impl Iterator<Item = (&'a str, &'a RootPath)> {
-    plan.steps.iter().filter_map(|step| {
+fn written_keys<'a>(config: &'a Config, plan: &Plan) -> Vec<(&'a str, RootPath)> {
+    let written = plan.steps.iter().filter_map(|step| {
         let Action::WriteFile { path, .. } = &step.action else {
             return None;
         };
@@ -56,6 +79,7 @@ fn written_keys<'a>(config: &'a Config, plan: &'a Plan) -> impl Iterator<Item = 
             _ => return None,
         };
         let user = config.passwd.users.get(index)?;
-        (plan.phase == Phase::Keys).then_some((user.name.as_str(), path))
-    })
+        (plan.phase == Phase::Keys).then(|| (user.name.as_str(), path.clone()))
+    });
+    written.collect()
 }

@@ -135,10 +135,6 @@ pub fn load(
         }
         Acquisition::Config(acquired) => acquired,
     };
-    let mut config = match request.source {
-        Source::Alone(_) => acquired.config.clone(),
-        Source::Boot { .. } | Source::File(_) => acquired.full(),
-    };
     state.fetched_configs.extend(acquired.records);
     let places = request.places;
     let mut found = Found::default();
@@ -156,6 +152,10 @@ pub fn load(
     } else if matches!(request.source, Source::Boot { .. }) {
         origins = saved_origins(&edges.host, &places.beside_state(ORIGINS));
     }
+    let mut config = match request.source {
+        Source::Alone(_) => acquired.config,
+        Source::Boot { .. } | Source::File(_) => acquire::full(acquired.base, acquired.config),
+    };
     found.unfetched = acquired
         .unfetched
         .into_iter()

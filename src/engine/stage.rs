@@ -68,7 +68,7 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         let plan = crate::stages::fetch::plan(stage, job.found);
         return world
-            .advance(&plan)
+            .advance(plan)
             .map_err(|error| Failure::from_advance(stage, &error));
     }
 
@@ -79,8 +79,12 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
-    files::carry_out(&mut DryRun::new(&probe), &input, job.phases)?;
+    let mut rehearsal = DryRun::new(&probe);
+    files::carry_out(&mut rehearsal, &input, job.phases, Vec::new())?;
+    let mut rehearsed = plans(rehearsal);
     for directory in leftover_places(&unfinished) {
+        // It may have been seen with them.
+        rehearsed.clear();
         sysroot
             .remove_leftovers(&directory)
             .map_err(|error| failed(&error))?;
@@ -89,7 +93,7 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         crate::sys::accounts::remove_leftovers(&sysroot).map_err(|error| failed(&error))?;
     }
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
-    files::carry_out(&mut world, &input, job.phases)?;
+    files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
     sysroot.sync_touched().map_err(|error| failed(&error))?;
     world.into_record().finish().map_err(|error| failed(&error))
@@ -108,12 +112,12 @@ pub fn predict(
         Stage::FetchOffline | Stage::Fetch => {
             let plan = crate::stages::fetch::plan(job.stage, job.found);
             world
-                .advance(&plan)
+                .advance(plan)
                 .map_err(|error| Failure::from_advance(job.stage, &error))
         }
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
-            files::carry_out(world, &input(job, &facts, progress), job.phases)
+            files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
         }
     }
 }
@@ -140,9 +144,7 @@ pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
 
 /// SHA-512 of a config, by which a run is known again.
 pub fn config_digest(config: &Config) -> Result<Digest, Failure> {
-    canonical::to_json(config)
-        .map(|text| Digest::of(&text))
-        .map_err(|error| Failure::new(None, &error))
+    canonical::digest(config).map_err(|error| Failure::new(None, &error))
 }
 
 fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Input<'a> {

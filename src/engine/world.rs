@@ -36,7 +36,7 @@ pub trait World {
     fn view(&self) -> &dyn View;
 
     /// Checks a plan and carries it out.
-    fn advance(&mut self, plan: &Plan) -> Result<(), AdvanceError>;
+    fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError>;
 
     /// Tells whoever listens on this machine that a user's SSH keys are at a path.
     fn keys_written(&self, user: &str, path: &RootPath);
@@ -71,11 +71,13 @@ impl World for Real<'_> {
         self.probe
     }
 
-    fn advance(&mut self, plan: &Plan) -> Result<(), AdvanceError> {
-        check(plan, self.probe)?;
-        let done = execute(plan, self.machine, &mut self.record);
+    fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
+        check(&plan, self.probe)?;
+        let done = execute(&plan, self.machine, &mut self.record);
         // Also after a failure: the steps before it are done.
-        self.probe.forget();
+        if !plan.steps.is_empty() {
+            self.probe.forget();
+        }
         Ok(done?)
     }
 
@@ -111,15 +113,15 @@ impl World for DryRun<'_> {
         &self.overlay
     }
 
-    fn advance(&mut self, plan: &Plan) -> Result<(), AdvanceError> {
-        check(plan, &self.overlay)?;
+    fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
+        check(&plan, &self.overlay)?;
         for step in &plan.steps {
             predict(step, &mut self.overlay).map_err(|source| AdvanceError::Predict {
                 cause: step.cause.clone(),
                 source,
             })?;
         }
-        self.plans.push(plan.clone());
+        self.plans.push(plan);
         Ok(())
     }
 

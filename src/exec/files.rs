@@ -31,9 +31,10 @@ pub(super) fn write(
             .any(|part| matches!(part, Content::Remote { .. }))
         // By its name: the directory may be reached through links.
         || path.name() == RootPath::from(crate::stages::files::result::RESULT).name();
+    let promised = promised(base, contents);
     let mut sink = Sink {
         file: &mut staged,
-        hasher: recorded.then(sha2::Sha512::new),
+        hasher: (recorded && promised.is_none()).then(sha2::Sha512::new),
     };
     if base == Base::Existing && machine.root.node(path)?.is_some() {
         let mut present = machine.root.open_file(path)?;
@@ -72,7 +73,7 @@ pub(super) fn write(
             }
         }
     }
-    let digest = sink.hasher.map(|hasher| Digest(hasher.finalize().into()));
+    let digest = promised.or_else(|| sink.hasher.map(|hasher| Digest(hasher.finalize().into())));
     if let Some(digest) = digest {
         record.placing(path, digest, base == Base::Existing)?;
     }
@@ -83,6 +84,17 @@ pub(super) fn write(
         staged.commit(uid, gid, access.mode)?;
     }
     Ok(())
+}
+
+/// The digest that the file will have or not be written: it is one remote content with a SHA-512 in the config, which the
+/// fetcher compares. Hashing it a second time would take longer than fetching it.
+fn promised(base: Base, contents: &[Content]) -> Option<Digest> {
+    match (base, contents) {
+        (Base::Nothing, [Content::Remote { hash: Some(hash), .. }]) => {
+            hash.strip_prefix("sha512-").and_then(Digest::from_hex)
+        }
+        _ => None,
+    }
 }
 
 /// Writes and hashes at once.

@@ -232,7 +232,7 @@ impl<'a> Fetch<'a> {
     fn stored(&self, source: &Source) -> Result<Box<dyn Read + Send + '_>, FetchError> {
         let not_built = |what: &str| {
             Err(FetchError::NotBuilt {
-                url: source.shown.clone(),
+                url: source.shown(),
                 what: format!("fetching with {what}"),
             })
         };
@@ -245,7 +245,7 @@ impl<'a> Fetch<'a> {
             Scheme::Oem => {
                 let bytes =
                     oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| FetchError::Oem {
-                        url: source.shown.clone(),
+                        url: source.shown(),
                         source: error,
                     })?;
                 Ok(Box::new(io::Cursor::new(bytes)))
@@ -271,7 +271,7 @@ impl Fetcher for Fetch<'_> {
     fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError> {
         let source = Source::parse(resource)?;
         if self.offline && !source.url.is_offline() {
-            return Err(FetchError::NeedNet { url: source.shown });
+            return Err(FetchError::NeedNet { url: source.shown() });
         }
         let stored = self.stored(&source)?;
         if source.scheme == Scheme::Nothing {
@@ -294,7 +294,14 @@ pub fn inline(resource: &Resource) -> Result<Option<Vec<u8>>, FetchError> {
                 return Ok(Some(bytes));
             }
             let reader = verified(bytes.as_slice(), source.compression, source.hash);
-            read_all(reader, INLINE_LIMIT, &source.shown).map(Some)
+            let mut bytes = Vec::new();
+            match Limited::new(reader, INLINE_LIMIT).read_to_end(&mut bytes) {
+                Ok(_) => Ok(Some(bytes)),
+                Err(error) => Err(FetchError::Read {
+                    url: source.url.display(),
+                    source: error,
+                }),
+            }
         }
         Scheme::Oem | Scheme::Http | Scheme::Https | Scheme::Tftp | Scheme::S3 | Scheme::Arn | Scheme::Gs => {
             Ok(None)

@@ -24,17 +24,18 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The network of this machine.
 pub struct Network {
-    /// The system's certificates, PEM
-    bundle: Vec<u8>,
+    /// Reads the system's certificates, PEM
+    bundle: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
     /// TLS configuration for the trust that was asked for last: making it parses the bundle
     made: Mutex<Option<(Arc<Trust>, ClientConfig)>>,
 }
 
 impl Network {
-    /// The network, trusting the certificates of `bundle` (PEM, may be empty; see [`tls::system_bundle`]).
-    pub fn new(bundle: Vec<u8>) -> Self {
+    /// The network, trusting the certificates that `bundle` reads (PEM, may be none; see [`tls::system_bundle`]). It is
+    /// not called before something is fetched over TLS.
+    pub fn new(bundle: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self {
-            bundle,
+            bundle: Box::new(bundle),
             made: Mutex::default(),
         }
     }
@@ -52,7 +53,7 @@ impl Network {
         match made.as_ref() {
             Some((trust, config)) if *trust == request.trust => Ok(config.clone()),
             _ => {
-                let config = tls::config(&self.bundle, &request.trust).map_err(failed)?;
+                let config = tls::config(&(self.bundle)(), &request.trust).map_err(failed)?;
                 *made = Some((request.trust.clone(), config.clone()));
                 Ok(config)
             }

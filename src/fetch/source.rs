@@ -63,8 +63,6 @@ pub struct Source {
     pub scheme: Scheme,
     /// The URL
     pub url: Url,
-    /// The URL fit to be shown
-    pub shown: String,
     /// Headers, names with values, in the config's order
     pub headers: Vec<(String, Hidden)>,
     /// How the stored bytes are compressed
@@ -76,13 +74,12 @@ pub struct Source {
 impl Source {
     /// Reads a resource. An absent source is like an empty one.
     pub fn parse(resource: &Resource) -> Result<Self, FetchError> {
-        let url = resource.source.clone().unwrap_or_default();
-        let shown = display(url.reveal());
+        let text = resource.source.as_ref().map_or("", Hidden::reveal);
         let invalid = |problem: String| FetchError::Invalid {
-            url: shown.clone(),
+            url: display(text),
             problem,
         };
-        let url = Url::parse(url.reveal()).map_err(|error| invalid(error.to_string()))?;
+        let url = Url::parse(text).map_err(|error| invalid(error.to_string()))?;
         let scheme = Scheme::of(&url).ok_or_else(|| {
             invalid(format!(
                 "its scheme is {:?}; known are data, http, https, tftp, s3, arn, gs and oem",
@@ -119,11 +116,15 @@ impl Source {
         Ok(Self {
             scheme,
             url,
-            shown,
             headers,
             compression,
             hash,
         })
+    }
+
+    /// The URL fit to be shown. Of a `data:` URL that takes decoding it, so ask only when it is shown.
+    pub fn shown(&self) -> String {
+        self.url.display()
     }
 }
 

@@ -43,7 +43,7 @@ impl Client {
     }
 
     fn get(&self, resource: &Resource) -> Result<Vec<u8>, FetchError> {
-        let network = Network::new(Vec::new());
+        let network = Network::new(Vec::new);
         let clock = SystemClock::new();
         let mut settings = Settings::at_start(Duration::ZERO);
         settings.total = Some(self.total);

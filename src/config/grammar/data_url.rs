@@ -48,17 +48,15 @@ pub enum DataUrlError {
 pub fn decode(text: &str) -> Result<Vec<u8>, DataUrlError> {
     let (base64, payload) = split(text)?;
     if base64 {
-        let mut digits = Vec::with_capacity(payload.len());
-        for byte in payload.bytes() {
-            match byte {
-                b'\n' => {}
-                byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=') => {
-                    digits.push(byte);
-                }
-                _ => return Err(DataUrlError::Payload),
-            }
+        if !payload.bytes().all(is_base64) {
+            return Err(DataUrlError::Payload);
         }
-        return STANDARD.decode(digits).map_err(|_| DataUrlError::Base64);
+        let decoded = if payload.contains('\n') {
+            STANDARD.decode(payload.replace('\n', ""))
+        } else {
+            STANDARD.decode(payload)
+        };
+        return decoded.map_err(|_| DataUrlError::Base64);
     }
     if !payload.bytes().all(is_payload) {
         return Err(DataUrlError::Payload);
@@ -178,6 +176,10 @@ fn is_token(byte: u8) -> bool {
         )
 }
 
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\n')
+}
+
 fn is_payload(byte: u8) -> bool {
     byte.is_ascii_graphic()
         && !matches!(
@@ -243,14 +245,18 @@ fn is_go_string(text: &str) -> bool {
 /// Replaces `%XX`; `+` stands for itself.
 fn unescape(text: &str) -> Result<Vec<u8>, DataUrlError> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || rest.next().and_then(hex_digit).ok_or(DataUrlError::Escape);
-            bytes.push(digit()? << 4 | digit()?);
-        } else {
-            bytes.push(byte);
+    let mut parts = text.as_bytes().split(|byte| *byte == b'%');
+    bytes.extend_from_slice(parts.next().unwrap_or_default());
+    // Each of the others stood behind a percent sign.
+    for part in parts {
+        let [high, low, plain @ ..] = part else {
+            return Err(DataUrlError::Escape);
+        };
+        match (hex_digit(*high), hex_digit(*low)) {
+            (Some(high), Some(low)) => bytes.push(high << 4 | low),
+            _ => return Err(DataUrlError::Escape),
         }
+        bytes.extend_from_slice(plain);
     }
     Ok(bytes)
 }

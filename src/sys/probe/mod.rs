@@ -111,7 +111,15 @@ impl View for Probe<'_> {
         if let Some(node) = self.known.borrow().nodes.get(path) {
             return Ok(node.clone());
         }
-        let node = self.unless_denied(path, self.sysroot.node(path))?.flatten();
+        // Nothing is below what is not there, and a planner has mostly asked for the parent before.
+        let parent = path.parent();
+        let orphan =
+            parent.is_some_and(|parent| matches!(self.known.borrow().nodes.get(&parent), Some(None)));
+        let node = if orphan {
+            None
+        } else {
+            self.unless_denied(path, self.sysroot.node(path))?.flatten()
+        };
         self.known.borrow_mut().nodes.insert(path.clone(), node.clone());
         Ok(node)
     }

@@ -1,0 +1,278 @@
+//! The stages as an initrd runs them, one process each, through the files that they leave for each other.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::programs::{self, Program, Ran};
+use crate::support::root::Root;
+
+/// A machine in its initrd: a root, and a directory for what stands in `/run` there.
+struct Initrd {
+    root: Root,
+    run: PathBuf,
+    config: PathBuf,
+}
+
+impl Initrd {
+    fn new(config: &Value) -> Self {
+        let root = Root::system();
+        let run = root.beside().join("run");
+        fs::create_dir(&run).unwrap();
+        symlink(env!("CARGO_BIN_EXE_ignition-rs"), run.join("ignition")).unwrap();
+        let config = root.file_beside("user.json", config.to_string());
+        Self { root, run, config }
+    }
+
+    fn stage(&self, stage: &str) -> Ran {
+        let at = |name: &str| self.run.join(name);
+        Program::new(self.run.join("ignition"))
+            .args(["-platform", "file", "-stage", stage, "-log-to-stdout"])
+            .args(["-root".as_ref(), self.root.path().as_os_str()])
+            .args(["-config-cache".as_ref(), at("ignition.json").as_os_str()])
+            .args(["-neednet".as_ref(), at("ignition/neednet").as_os_str()])
+            .args(["-state-file".as_ref(), at("ignition/state").as_os_str()])
+            .env("IGNITION_CONFIG_FILE", &self.config)
+            .env("IGNITION_SYSTEM_CONFIG_DIR", at("system"))
+            .run()
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.run.join(name)).unwrap()).unwrap()
+    }
+
+    fn result(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.root.at("/etc/.ignition-result.json")).unwrap()).unwrap()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+fn hostname(overwrite: bool) -> Value {
+    json!({
+        "ignition": {"version": "3.4.0"},
+        "storage": {"files": [{"path": "/etc/hostname", "overwrite": overwrite, "contents": {"source": "data:,box"}}]},
+    })
+}
+
+#[test]
+fn all_stages_in_order() {
+    let initrd = Initrd::new(&hostname(true));
+    fs::create_dir_all(initrd.run.join("system/base.d")).unwrap();
+    let base = json!({
+        "ignition": {"version": "3.0.0"},
+        "storage": {"files": [
+            {"path": "/etc/hostname", "mode": 0o600},
+            {"path": "/etc/base", "contents": {"source": "data:,base"}},
+        ]},
+    });
+    fs::write(initrd.run.join("system/base.d/10-base.ign"), base.to_string()).unwrap();
+    for stage in ["fetch-offline", "kargs", "disks", "mount", "files", "umount"] {
+        initrd.stage(stage).expect_code(0);
+    }
+    assert_eq!(mode(&initrd.run.join("ignition.json")), 0o640);
+    assert_eq!(mode(&initrd.run.join("ignition/state")), 0o600);
+    assert!(!initrd.run.join("ignition/neednet").exists(), "nothing is remote");
+    let cache = initrd.json("ignition.json");
+    assert_eq!(cache["ignition"]["version"], "3.7.0-experimental");
+    assert_eq!(
+        cache["storage"]["files"].as_array().unwrap().len(),
+        1,
+        "the base config is not cached"
+    );
+    let records = initrd.json("ignition/state")["fetchedConfigs"].clone();
+    assert_eq!(
+        records[1],
+        json!({"kind": "user", "source": "file", "referenced": false})
+    );
+    assert_eq!(fs::read(initrd.root.at("/etc/base")).unwrap(), b"base");
+    assert_eq!(fs::read(initrd.root.at("/etc/hostname")).unwrap(), b"box");
+    assert_eq!(
+        mode(&initrd.root.at("/etc/hostname")),
+        0o600,
+        "the base config's mode"
+    );
+    let result = initrd.result();
+    assert_eq!(result["userConfigProvided"], true);
+    assert_eq!(result["provisioningBootID"].as_str().unwrap().len(), 36);
+    assert!(result.get("previousReport").is_none());
+    assert!(!initrd.root.at("/.ignition-progress").exists());
+
+    initrd.stage("files").expect_code(0);
+    assert_eq!(
+        initrd.result()["previousReport"],
+        result,
+        "the report before is kept"
+    );
+}
+
+#[test]
+fn the_network_is_asked_for() {
+    let mut config = hostname(true);
+    config["storage"]["files"][0]["contents"]["source"] = json!("http://192.0.2.1/hostname");
+    let initrd = Initrd::new(&config);
+    initrd.stage("fetch-offline").expect_code(0);
+    assert!(initrd.run.join("ignition/neednet").exists());
+    assert!(
+        initrd.run.join("ignition.json").exists(),
+        "the config itself is there"
+    );
+
+    let remote = json!({"ignition": {"version": "3.4.0", "config": {"replace": {"source": "http://192.0.2.1/config"}}}});
+    let initrd = Initrd::new(&remote);
+    initrd.stage("fetch-offline").expect_code(0);
+    assert!(initrd.run.join("ignition/neednet").exists());
+    assert!(
+        !initrd.run.join("ignition.json").exists(),
+        "the fetch stage must run"
+    );
+}
+
+#[test]
+fn failures_name_the_line_of_the_config_that_was_fetched_by_an_earlier_stage() {
+    let initrd = Initrd::new(&hostname(false));
+    fs::write(&initrd.config, "{\n \"ignition\": {\"version\": \"3.4.0\"},\n \"storage\": {\"files\": [\n  {\"path\": \"/etc/hostname\", \"contents\": {\"source\": \"data:,x\"}}\n ]}\n}").unwrap();
+    fs::write(initrd.root.at("/etc/hostname"), "there").unwrap();
+    initrd.stage("fetch").expect_code(0);
+    let ran = initrd.stage("files");
+    ran.expect_code(1);
+    let said = ran.output();
+    assert!(
+        said.contains("storage.files[0].path (") && said.contains(":4:4)"),
+        "{said}"
+    );
+    assert!(!initrd.root.at("/etc/.ignition-result.json").exists());
+}
+
+#[test]
+fn a_corrupt_state_file_and_a_missing_cache() {
+    let initrd = Initrd::new(&hostname(true));
+    let ran = initrd.stage("files");
+    ran.expect_code(1);
+    assert!(ran.output().contains("ignition.json"), "{}", ran.output());
+    fs::create_dir_all(initrd.run.join("ignition")).unwrap();
+    fs::write(initrd.run.join("ignition/state"), "{").unwrap();
+    initrd.stage("fetch").expect_code(3);
+}
+
+#[test]
+fn no_user_config_is_no_provision() {
+    for data in ["", "#cloud-config\npackages: []\n", "#!/bin/sh\ntrue\n"] {
+        let initrd = Initrd::new(&hostname(true));
+        fs::write(&initrd.config, data).unwrap();
+        initrd.stage("fetch").expect_code(0);
+        initrd.stage("files").expect_code(0);
+        assert_eq!(initrd.result()["userConfigProvided"], false, "{data:?}");
+    }
+}
+
+/// A real LUKS volume in an image file; opening it would need device-mapper, asking for its UUID does not.
+#[test]
+fn encrypted_volumes_get_their_key_and_their_line() {
+    if !programs::have("cryptsetup") {
+        assert!(std::env::var_os("CI").is_none(), "CI installs cryptsetup");
+        eprintln!("skipped: cryptsetup is not installed");
+        return;
+    }
+    let initrd = Initrd::new(&json!({"ignition": {"version": "3.4.0"}}));
+    let image = initrd.root.file_beside("luks.img", vec![0; 20 << 20]);
+    let key = initrd.root.file_beside("key", "canary-of-the-key");
+    let made = Command::new("cryptsetup")
+        .args([
+            "luksFormat",
+            "-q",
+            "--type",
+            "luks2",
+            "--pbkdf",
+            "pbkdf2",
+            "--pbkdf-force-iterations",
+            "1000",
+        ])
+        .args([&image, &key])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let uuid = Command::new("cryptsetup")
+        .arg("luksUUID")
+        .arg(&image)
+        .output()
+        .unwrap()
+        .stdout;
+    let uuid = String::from_utf8(uuid).unwrap();
+    let cache = json!({
+        "ignition": {"version": "3.7.0-experimental"},
+        "storage": {"luks": [{"name": "data", "device": image}]},
+    });
+    fs::write(initrd.run.join("ignition.json"), cache.to_string()).unwrap();
+    fs::create_dir(initrd.run.join("ignition")).unwrap();
+    let state = json!({"luksPersistKeyFiles": {"data": "data:;base64,Y2FuYXJ5LW9mLXRoZS1rZXk="}});
+    fs::write(initrd.run.join("ignition/state"), state.to_string()).unwrap();
+    let ran = initrd.stage("files");
+    ran.expect_code(0);
+    assert!(!ran.output().contains("canary"), "{}", ran.output());
+    assert_eq!(
+        fs::read_to_string(initrd.root.at("/etc/crypttab")).unwrap(),
+        format!("data UUID={} /etc/luks/data luks\n", uuid.trim())
+    );
+    assert_eq!(mode(&initrd.root.at("/etc/crypttab")), 0o600);
+    assert_eq!(mode(&initrd.root.at("/etc/luks")), 0o700);
+    assert_eq!(
+        fs::read(initrd.root.at("/etc/luks/data")).unwrap(),
+        b"canary-of-the-key"
+    );
+    assert_eq!(mode(&initrd.root.at("/etc/luks/data")), 0o600);
+    assert_eq!(
+        initrd.json("ignition/state")["luksPersistKeyFiles"],
+        Value::Null,
+        "the key's way ends here"
+    );
+}
+
+#[test]
+fn applied_in_a_container() {
+    let root = Root::system();
+    let apply = |config: &Value, more: &[&str], container: &str| {
+        let config = root.file_beside("config.json", config.to_string());
+        Program::ignition_rs()
+            .arg("apply")
+            .args(["--root".as_ref(), root.path().as_os_str()])
+            .args(more)
+            .arg(&config)
+            .env("container", container)
+            .run()
+    };
+    apply(&hostname(true), &[], "podman").expect_code(0);
+    assert_eq!(fs::read(root.at("/etc/hostname")).unwrap(), b"box");
+    assert!(
+        !root.at("/etc/.ignition-result.json").exists(),
+        "a container is not provisioned"
+    );
+    let mut users = hostname(true);
+    users["passwd"] = json!({"users": [{"name": "somebody"}]});
+    let refused = apply(&users, &[], "podman");
+    refused.expect_code(1);
+    assert!(refused.output().contains("passwd.users"), "{}", refused.output());
+    apply(&users, &["--ignore-unsupported"], "podman").expect_code(0);
+    assert!(
+        !fs::read_to_string(root.at("/etc/passwd"))
+            .unwrap()
+            .contains("somebody")
+    );
+    let mut remote = hostname(true);
+    remote["storage"]["files"][0]["contents"]["source"] = json!("http://192.0.2.1/hostname");
+    let offline = apply(&remote, &["--offline"], "podman");
+    offline.expect_code(1);
+    assert!(
+        offline.output().contains("storage.files[0].contents"),
+        "{}",
+        offline.output()
+    );
+    if !Path::new("/run/.containerenv").exists() && !Path::new("/.dockerenv").exists() {
+        apply(&hostname(true), &[], "").expect_code(1);
+    }
+}
