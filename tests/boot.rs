@@ -22,14 +22,14 @@ impl Initrd {
         let root = Root::system();
         let run = root.beside().join("run");
         fs::create_dir(&run).unwrap();
-        symlink(env!("CARGO_BIN_EXE_ignition-rs"), run.join("ignition")).unwrap();
+        symlink(env!("CARGO_BIN_EXE_ignition-rs"), root.beside().join("ignition")).unwrap();
         let config = root.file_beside("user.json", config.to_string());
         Self { root, run, config }
     }
 
     fn stage(&self, stage: &str) -> Ran {
         let at = |name: &str| self.run.join(name);
-        Program::new(self.run.join("ignition"))
+        Program::new(self.root.beside().join("ignition"))
             .args(["-platform", "file", "-stage", stage, "-log-to-stdout"])
             .args(["-root".as_ref(), self.root.path().as_os_str()])
             .args(["-config-cache".as_ref(), at("ignition.json").as_os_str()])
@@ -45,7 +45,7 @@ impl Initrd {
     }
 
     fn result(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.root.at("/etc/.ignition-result.json")).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(self.root.at("etc/.ignition-result.json")).unwrap()).unwrap()
     }
 }
 
@@ -68,7 +68,7 @@ fn all_stages_in_order() {
         "ignition": {"version": "3.0.0"},
         "storage": {"files": [
             {"path": "/etc/hostname", "mode": 0o600},
-            {"path": "/etc/base", "contents": {"source": "data:,base"}},
+            {"path": "/etc/base", "overwrite": true, "contents": {"source": "data:,base"}},
         ]},
     });
     fs::write(initrd.run.join("system/base.d/10-base.ign"), base.to_string()).unwrap();
@@ -90,10 +90,10 @@ fn all_stages_in_order() {
         records[1],
         json!({"kind": "user", "source": "file", "referenced": false})
     );
-    assert_eq!(fs::read(initrd.root.at("/etc/base")).unwrap(), b"base");
-    assert_eq!(fs::read(initrd.root.at("/etc/hostname")).unwrap(), b"box");
+    assert_eq!(fs::read(initrd.root.at("etc/base")).unwrap(), b"base");
+    assert_eq!(fs::read(initrd.root.at("etc/hostname")).unwrap(), b"box");
     assert_eq!(
-        mode(&initrd.root.at("/etc/hostname")),
+        mode(&initrd.root.at("etc/hostname")),
         0o600,
         "the base config's mode"
     );
@@ -101,7 +101,7 @@ fn all_stages_in_order() {
     assert_eq!(result["userConfigProvided"], true);
     assert_eq!(result["provisioningBootID"].as_str().unwrap().len(), 36);
     assert!(result.get("previousReport").is_none());
-    assert!(!initrd.root.at("/.ignition-progress").exists());
+    assert!(!initrd.root.at(".ignition-progress").exists());
 
     initrd.stage("files").expect_code(0);
     assert_eq!(
@@ -137,7 +137,7 @@ fn the_network_is_asked_for() {
 fn failures_name_the_line_of_the_config_that_was_fetched_by_an_earlier_stage() {
     let initrd = Initrd::new(&hostname(false));
     fs::write(&initrd.config, "{\n \"ignition\": {\"version\": \"3.4.0\"},\n \"storage\": {\"files\": [\n  {\"path\": \"/etc/hostname\", \"contents\": {\"source\": \"data:,x\"}}\n ]}\n}").unwrap();
-    fs::write(initrd.root.at("/etc/hostname"), "there").unwrap();
+    fs::write(initrd.root.at("etc/hostname"), "there").unwrap();
     initrd.stage("fetch").expect_code(0);
     let ran = initrd.stage("files");
     ran.expect_code(1);
@@ -146,7 +146,7 @@ fn failures_name_the_line_of_the_config_that_was_fetched_by_an_earlier_stage() {
         said.contains("storage.files[0].path (") && said.contains(":4:4)"),
         "{said}"
     );
-    assert!(!initrd.root.at("/etc/.ignition-result.json").exists());
+    assert!(!initrd.root.at("etc/.ignition-result.json").exists());
 }
 
 #[test]
@@ -216,16 +216,16 @@ fn encrypted_volumes_get_their_key_and_their_line() {
     ran.expect_code(0);
     assert!(!ran.output().contains("canary"), "{}", ran.output());
     assert_eq!(
-        fs::read_to_string(initrd.root.at("/etc/crypttab")).unwrap(),
+        fs::read_to_string(initrd.root.at("etc/crypttab")).unwrap(),
         format!("data UUID={} /etc/luks/data luks\n", uuid.trim())
     );
-    assert_eq!(mode(&initrd.root.at("/etc/crypttab")), 0o600);
-    assert_eq!(mode(&initrd.root.at("/etc/luks")), 0o700);
+    assert_eq!(mode(&initrd.root.at("etc/crypttab")), 0o600);
+    assert_eq!(mode(&initrd.root.at("etc/luks")), 0o700);
     assert_eq!(
-        fs::read(initrd.root.at("/etc/luks/data")).unwrap(),
+        fs::read(initrd.root.at("etc/luks/data")).unwrap(),
         b"canary-of-the-key"
     );
-    assert_eq!(mode(&initrd.root.at("/etc/luks/data")), 0o600);
+    assert_eq!(mode(&initrd.root.at("etc/luks/data")), 0o600);
     assert_eq!(
         initrd.json("ignition/state")["luksPersistKeyFiles"],
         Value::Null,
@@ -247,9 +247,9 @@ fn applied_in_a_container() {
             .run()
     };
     apply(&hostname(true), &[], "podman").expect_code(0);
-    assert_eq!(fs::read(root.at("/etc/hostname")).unwrap(), b"box");
+    assert_eq!(fs::read(root.at("etc/hostname")).unwrap(), b"box");
     assert!(
-        !root.at("/etc/.ignition-result.json").exists(),
+        !root.at("etc/.ignition-result.json").exists(),
         "a container is not provisioned"
     );
     let mut users = hostname(true);
@@ -259,7 +259,7 @@ fn applied_in_a_container() {
     assert!(refused.output().contains("passwd.users"), "{}", refused.output());
     apply(&users, &["--ignore-unsupported"], "podman").expect_code(0);
     assert!(
-        !fs::read_to_string(root.at("/etc/passwd"))
+        !fs::read_to_string(root.at("etc/passwd"))
             .unwrap()
             .contains("somebody")
     );

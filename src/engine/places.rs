@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
 use crate::cli::EngineArgs;
 
 /// Where the stages leave things for each other.
@@ -17,23 +16,22 @@ pub struct Places {
 }
 
 impl Places {
-    /// As the flags say; with `--config` in a private directory, so that a workstation is left as it was.
-    pub fn of(args: &EngineArgs) -> Result<Self, Failure> {
-        if args.config.is_none() {
-            return Ok(Self {
-                config_cache: args.config_cache.clone(),
-                neednet: args.neednet.clone(),
-                state_file: args.state_file.clone(),
-            });
+    /// As the flags say.
+    pub fn of(args: &EngineArgs) -> Self {
+        Self {
+            config_cache: args.config_cache.clone(),
+            neednet: args.neednet.clone(),
+            state_file: args.state_file.clone(),
         }
-        let directory =
-            crate::sys::host::private_directory().map_err(|error| Failure::new(Some(args.stage), &error))?;
-        tracing::info!("state and cache of this run are in {}", directory.display());
-        Ok(Self {
+    }
+
+    /// All in one directory.
+    pub fn below(directory: &Path) -> Self {
+        Self {
             config_cache: directory.join("ignition.json"),
             neednet: directory.join("neednet"),
             state_file: directory.join("state"),
-        })
+        }
     }
 
     /// As upstream has them.

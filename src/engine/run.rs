@@ -13,6 +13,7 @@ use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
 use crate::sys::Runner;
+use crate::sys::host::private_directory;
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
 use crate::sys::runner::NoPrograms;
@@ -48,7 +49,16 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         crate::cli::VERSION,
         crate::cli::UPSTREAM_VERSION
     );
-    let places = Places::of(args)?;
+    // With `--config` a workstation is left as it was.
+    let private = args
+        .config
+        .as_ref()
+        .map(|_| private_directory())
+        .transpose()
+        .map_err(|error| failed(&error))?;
+    let places = private
+        .as_ref()
+        .map_or_else(|| Places::of(args), |private| Places::below(private.path()));
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
         .map_err(|error| failed(&error))?;
     let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
@@ -76,6 +86,9 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
             crate::log::journal_config(config.kind.name(), &config.source, config.referenced);
         }
     }
+    if let Some(private) = private.filter(|_| stage != Stage::Files) {
+        tracing::info!("state and cache of this run are in {}", private.keep().display());
+    }
     tracing::info!("stage {stage} succeeded");
     Ok(())
 }
@@ -83,11 +96,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
 fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let edges = Edges::of_this_machine();
     let stage = args.stage;
-    let places = Places {
-        config_cache: args.config_cache.clone(),
-        neednet: args.neednet.clone(),
-        state_file: args.state_file.clone(),
-    };
+    let places = Places::of(args);
     let mut state = if args.config.is_some() {
         State::default()
     } else {

@@ -34,9 +34,9 @@ pub trait HostFiles {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A new directory for the files of one run, 0700, below `TMPDIR`. It stays.
-pub fn private_directory() -> io::Result<std::path::PathBuf> {
-    Ok(tempfile::Builder::new().prefix("ignition-rs.").tempdir()?.keep())
+/// A new directory for the files of one run, 0700, below `TMPDIR`. It goes with what is returned.
+pub fn private_directory() -> io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("ignition-rs.").tempdir()
 }
 
 /// The id of this boot, with dashes, as `/proc/sys/kernel/random/boot_id` has it.
