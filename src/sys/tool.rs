@@ -21,13 +21,15 @@ pub enum Tool {
     Systemctl,
     /// Loads kernel modules of platforms
     Modprobe,
+    /// Asks LUKS volumes for their UUID
+    Cryptsetup,
     /// Says whether this is a live system; the distribution's own, and optional
     IsLiveImage,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -36,6 +38,7 @@ impl Tool {
         Self::Groupdel,
         Self::Systemctl,
         Self::Modprobe,
+        Self::Cryptsetup,
         Self::IsLiveImage,
     ];
 
@@ -50,6 +53,7 @@ impl Tool {
             Self::Groupdel => "groupdel",
             Self::Systemctl => "systemctl",
             Self::Modprobe => "modprobe",
+            Self::Cryptsetup => "cryptsetup",
             Self::IsLiveImage => "is-live-image",
         }
     }

@@ -16,6 +16,7 @@ pub struct FakeView {
     groups: HashMap<String, Group>,
     passwords: BTreeSet<(bool, String, String)>,
     enabled: HashMap<String, Enabled>,
+    volumes: HashMap<String, String>,
 }
 
 impl FakeView {
@@ -143,6 +144,13 @@ impl FakeView {
         self
     }
 
+    /// Adds a LUKS volume.
+    #[must_use]
+    pub fn volume(mut self, device: &str, uuid: &str) -> Self {
+        self.volumes.insert(device.into(), uuid.into());
+        self
+    }
+
     /// Sets what `is-enabled` says; `No` otherwise.
     #[must_use]
     pub fn enabled(mut self, entry: &str, enabled: Enabled) -> Self {
@@ -189,6 +197,10 @@ impl View for FakeView {
 
     fn unit_enabled(&self, entry: &str) -> Result<Enabled, ViewError> {
         Ok(self.enabled.get(entry).copied().unwrap_or(Enabled::No))
+    }
+
+    fn luks_uuid(&self, device: &str) -> Result<Option<String>, ViewError> {
+        Ok(self.volumes.get(device).cloned())
     }
 
     fn default_home(&self) -> Result<String, ViewError> {

@@ -251,6 +251,9 @@ pub trait View {
     /// Whether a unit, or a template with its instances as one argument, is enabled in the target.
     fn unit_enabled(&self, entry: &str) -> Result<Enabled, ViewError>;
 
+    /// UUID of the LUKS volume on a device, as `cryptsetup luksUUID` prints it; `None` if this view does not ask.
+    fn luks_uuid(&self, device: &str) -> Result<Option<String>, ViewError>;
+
     /// What a new user's home is placed under when the config does not say: `HOME` of the target's
     /// `etc/default/useradd`, else `/home`.
     fn default_home(&self) -> Result<String, ViewError>;

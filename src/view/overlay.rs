@@ -287,6 +287,10 @@ impl View for Overlay<'_> {
         }
     }
 
+    fn luks_uuid(&self, device: &str) -> Result<Option<String>, ViewError> {
+        self.base.luks_uuid(device)
+    }
+
     fn default_home(&self) -> Result<String, ViewError> {
         self.base.default_home()
     }

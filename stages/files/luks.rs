@@ -1,8 +1,6 @@
 //! What encrypted volumes need on later boots: key files and crypttab, `cex` key files; and the files that the platform
 //! provider asks for (spec/mount_files.md 8 and 9).
 
-use std::collections::BTreeMap;
-
 use crate::config::grammar::data_url;
 use crate::config::types::{Clevis, File, Hidden, Luks, NodeOwner, Resource};
 use crate::plan::{Access, Change, Plan};
@@ -10,7 +8,7 @@ use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{Node, Owner, RootPath, View};
 
-use super::place::root_access;
+use super::place::{At as _, root_access};
 use super::planner::Planner;
 use super::units::check_name;
 use super::{Input, refuse};
@@ -26,16 +24,6 @@ const VOLUME_KEYS: &str = "/etc/zkey/repository";
 /// A volume without UUID, a key that the disks stage did not leave in the state file, a key file that is not this
 /// run's.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    // The disks stage is not built yet, so no volume can be asked.
-    plan_volumes(input, &BTreeMap::new(), view)
-}
-
-/// Plans it with what `cryptsetup luksUUID` says of each volume, by its name in the config.
-fn plan_volumes(
-    input: &Input<'_>,
-    uuids: &BTreeMap<String, String>,
-    view: &dyn View,
-) -> Result<Plan, PlanError> {
     let mut planner = Planner::new(view, input.progress);
     let storage = Pointer::root().key("storage");
     let volumes = || {
@@ -55,14 +43,9 @@ fn plan_volumes(
         }
     }
     for (luks, at) in volumes() {
-        let Some(uuid) = uuids.get(&luks.name) else {
-            return Err(refuse(
-                at,
-                format!("the UUID of the encrypted volume {} is not known", luks.name),
-                "run the disks stage first",
-            ));
-        };
-        add_to_crypttab(&mut planner, luks, uuid.trim(), &at)?;
+        let device = luks.device.as_deref().unwrap_or_default();
+        let uuid = view.luks_uuid(device).at(&at.key("device"))?;
+        add_to_crypttab(&mut planner, luks, uuid.as_deref(), &at)?;
     }
     for (name, url) in input.state.luks_volume_key_files {
         let at = storage.key("luks");
@@ -120,7 +103,7 @@ fn write_key(
 fn add_to_crypttab(
     planner: &mut Planner<'_>,
     luks: &Luks,
-    uuid: &str,
+    uuid: Option<&str>,
     at: &Pointer,
 ) -> Result<(), PlanError> {
     let clevis = &luks.clevis;
@@ -132,14 +115,15 @@ fn add_to_crypttab(
     let custom = clevis.custom.pin.as_ref().is_some_and(|pin| !pin.is_empty());
     let network = !clevis.tang.is_empty() || (custom && clevis.custom.needs_network == Some(true));
     let options = if network { "luks,_netdev" } else { "luks" };
-    let line = format!("{} UUID={uuid} {key} {options}", luks.name);
+    let shown = uuid.unwrap_or("?");
+    let line = format!("{} UUID={shown} {key} {options}", luks.name);
     let what = format!("adds a line for {}", luks.name);
-    let change = |exists| {
-        if exists {
-            Change::Modify { what }
-        } else {
-            Change::Create
-        }
+    let change = |exists| match (uuid, exists) {
+        (None, _) => Change::Unknown {
+            why: "the volume's UUID is known when it exists".to_owned(),
+        },
+        (Some(_), true) => Change::Modify { what },
+        (Some(_), false) => Change::Create,
     };
     planner.append_line(&RootPath::from(CRYPTTAB), line.as_bytes(), 0o600, change, at)?;
     let path = planner.follow(&RootPath::from(CRYPTTAB), at)?;

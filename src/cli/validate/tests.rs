@@ -53,6 +53,9 @@ impl View for System {
     fn unit_enabled(&self, _: &str) -> Result<Enabled, ViewError> {
         Ok(Enabled::Unknown)
     }
+    fn luks_uuid(&self, _: &str) -> Result<Option<String>, ViewError> {
+        Ok(None)
+    }
     fn default_home(&self) -> Result<String, ViewError> {
         Ok("/home".into())
     }

@@ -189,6 +189,18 @@ impl View for Probe<'_> {
         Ok(enabled)
     }
 
+    fn luks_uuid(&self, device: &str) -> Result<Option<String>, ViewError> {
+        if let Some(uuid) = self.known.borrow().volumes.get(device) {
+            return Ok(uuid.clone());
+        }
+        let uuid = self.runner.map(|runner| luks_uuid(runner, device)).transpose()?;
+        self.known
+            .borrow_mut()
+            .volumes
+            .insert(device.to_owned(), uuid.clone());
+        Ok(uuid)
+    }
+
     fn default_home(&self) -> Result<String, ViewError> {
         if let Some(home) = &self.known.borrow().default_home {
             return Ok(home.clone());
@@ -239,6 +251,18 @@ fn is_enabled(runner: &dyn Runner, sysroot: &Sysroot, entry: &str) -> Result<Ena
             problem: source.to_string(),
         }),
     }
+}
+
+/// `cryptsetup luksUUID DEVICE`.
+fn luks_uuid(runner: &dyn Runner, device: &str) -> Result<String, ViewError> {
+    let args: [OsString; 3] = ["luksUUID".into(), "--".into(), device.into()];
+    let output = runner
+        .run(&Invocation::new(Tool::Cryptsetup, args))
+        .map_err(|error| ViewError::Program {
+            program: Tool::Cryptsetup.name(),
+            problem: error.to_string(),
+        })?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// `HOME` of useradd's defaults: the last line counts, as in shadow's own reader.

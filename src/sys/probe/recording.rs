@@ -28,6 +28,8 @@ pub struct Recording {
     pub groups: BTreeMap<String, Option<Group>>,
     /// Units and template entries
     pub units: BTreeMap<String, Enabled>,
+    /// UUIDs of LUKS volumes, by device
+    pub volumes: BTreeMap<String, Option<String>>,
     /// Where homes are placed
     pub default_home: Option<String>,
     #[serde(skip)]
@@ -125,6 +127,13 @@ impl View for Recording {
             .get(entry)
             .copied()
             .ok_or_else(|| missing("ask about the unit", &entry))
+    }
+
+    fn luks_uuid(&self, device: &str) -> Result<Option<String>, ViewError> {
+        self.volumes
+            .get(device)
+            .cloned()
+            .ok_or_else(|| missing("ask for the UUID of", &device))
     }
 
     fn default_home(&self) -> Result<String, ViewError> {
