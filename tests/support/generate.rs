@@ -176,7 +176,7 @@ impl Maker {
             // As on systems whose /home lives on /var.
             std::fs::rename(self.root.at("home"), self.root.at("var/home")).unwrap();
             self.root
-                .link("home", *self.random.pick(&["/var/home", "var/home"]));
+                .link("home", self.random.pick::<&str>(&["/var/home", "var/home"]));
         }
         if self.random.percent(15) {
             self.root.file(
@@ -402,7 +402,8 @@ impl Maker {
                 3 => {
                     self.root.link(
                         &inside,
-                        *self.random.pick(&["/etc/passwd", "../../opt/real", "nothing"]),
+                        self.random
+                            .pick::<&str>(&["/etc/passwd", "../../opt/real", "nothing"]),
                     );
                     let target = std::fs::read_link(self.root.at(&inside))
                         .unwrap()

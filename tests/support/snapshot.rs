@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -220,19 +219,11 @@ pub(crate) fn files_with(top: &Path, text: &str) -> Vec<(PathBuf, u32)> {
             if let Ok(names) = fs::read_dir(&path) {
                 todo.extend(names.map(|entry| entry.unwrap().path()));
             }
-        } else if meta.is_file() {
-            if let Ok(bytes) = fs::read(&path) {
-                let has = bytes.windows(text.len()).any(|window| window == text.as_bytes());
-                if has
-                    || path
-                        .as_os_str()
-                        .as_bytes()
-                        .windows(text.len())
-                        .any(|window| window == text.as_bytes())
-                {
-                    found.push((path, meta.mode() & 0o7777));
-                }
-            }
+        } else if meta.is_file()
+            && let Ok(bytes) = fs::read(&path)
+            && bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        {
+            found.push((path, meta.mode() & 0o7777));
         }
     }
     found.sort();
