@@ -52,7 +52,8 @@ pub fn digest(config: &Config) -> Result<Digest, serde_json::Error> {
     Ok(Digest(hashing.0.finalize().into()))
 }
 
-fn write(config: &Config, to: impl io::Write) -> Result<(), serde_json::Error> {
+/// One instance for all writers: serialising is 20 kB of code.
+fn write(config: &Config, to: &mut dyn io::Write) -> Result<(), serde_json::Error> {
     config.serialize(&mut serde_json::Serializer::with_formatter(to, GoFormatter))
 }
 

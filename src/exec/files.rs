@@ -129,3 +129,37 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
         to.write_all(buffer.get(..count).unwrap_or_default())?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Secret;
+
+    #[test]
+    fn only_one_whole_remote_content_with_a_sha512_promises_its_digest() {
+        let digest = Digest::of(b"contents");
+        let remote = |hash: Option<String>| Content::Remote {
+            url: "http://h/".to_owned(),
+            hash,
+            resource: Secret::new(crate::config::types::Resource::default()),
+        };
+        let sha512 = || remote(Some(format!("sha512-{digest}")));
+        let table = [
+            (Base::Nothing, vec![sha512()], Some(digest)),
+            (Base::Existing, vec![sha512()], None),
+            (Base::Nothing, vec![sha512(), sha512()], None),
+            (Base::Nothing, vec![sha512(), Content::known(*b"more")], None),
+            (Base::Nothing, vec![remote(None)], None),
+            (
+                Base::Nothing,
+                vec![remote(Some(format!("sha256-{}", "0".repeat(64))))],
+                None,
+            ),
+            (Base::Nothing, vec![Content::known(*b"contents")], None),
+            (Base::Nothing, vec![], None),
+        ];
+        for (base, contents, want) in table {
+            assert_eq!(promised(base, &contents), want, "{base:?} {contents:?}");
+        }
+    }
+}
