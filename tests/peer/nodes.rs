@@ -182,6 +182,13 @@ pub(super) fn cases() -> Vec<Case> {
         storage("a link that is the same but for its spelling", json!({"links": [{"path": "/srv/a", "target": "/etc//passwd/."}]})).on(|root| {
             root.link("srv/a", "/etc/passwd").own("srv/a", 500, 500);
         }),
+        storage(
+            "a link that is the same but for its spelling, overwritten",
+            json!({"links": [{"path": "/srv/a", "target": "/etc//passwd/.", "overwrite": true}]}),
+        )
+        .on(|root| {
+            root.link("srv/a", "/etc/passwd");
+        }),
         storage("a link without a target", json!({"links": [{"path": "/srv/a"}]})),
         storage("a link with an empty target", json!({"links": [{"path": "/srv/a", "target": ""}]})),
         storage("a link over a link of root gets an owner", json!({"links": [{"path": "/srv/a", "target": "x", "user": {"id": 500}}]})).on(|root| {

@@ -7,7 +7,7 @@ use crate::support::generate::Pair;
 use crate::support::root::Root;
 
 /// How many.
-const COUNT: u64 = 80;
+const COUNT: u64 = 120;
 
 pub(super) fn cases() -> Vec<Case> {
     (0..COUNT)

@@ -283,7 +283,12 @@ fn plan_symlink(
     let target = link_target(wanted, pointer)?;
     let owner = access(planner, &wanted.user, &wanted.group, None, 0o777, None, pointer)?;
     if let Some(node) = planner.node(path, pointer)? {
-        let same = matches!(&node.kind, NodeKind::Symlink { target: found } if same_target(found, target));
+        // Overwriting makes the link anew, with the target as it is written.
+        let same = match &node.kind {
+            NodeKind::Symlink { target: found } if overwrite => found == target,
+            NodeKind::Symlink { target: found } => same_target(found, target),
+            _ => false,
+        };
         let owned = node.user == owner.user && node.group == owner.group;
         let kept = Action::MakeSymlink {
             path: path.clone(),
