@@ -20,6 +20,7 @@ mod corpus;
 mod escapes;
 mod fetch;
 mod kill;
+mod peer;
 mod predict;
 mod refusals;
 mod strace;

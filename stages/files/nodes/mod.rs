@@ -9,7 +9,7 @@ use crate::config::types::{Directory, File, Link, NodeOwner};
 use crate::plan::{Access, Action, Base, Change, Plan};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Problem, Stage};
-use crate::view::{Node, NodeKind, Owner, RootPath, View, resolve};
+use crate::view::{Node, NodeKind, Owner, ResolveError, RootPath, View, follow, resolve};
 
 /// What a config entry asks for.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
     let mut entries = entries
         .into_iter()
         .map(|(wanted, path, pointer)| {
-            let path = resolve(view, &RootPath::from(path))
+            let path = place(view, &RootPath::from(path), &storage.directories)
                 .map_err(|error| Problem::from(error).at(pointer.key("path")))?;
             Ok(Entry {
                 wanted,
@@ -86,6 +86,27 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
         }
     }
     Ok(planner.finish(Stage::Files, Phase::Nodes))
+}
+
+/// Resolves an entry's path. Its parent may be a file if a directory of the config takes the file's place.
+fn place(view: &dyn View, path: &RootPath, directories: &[Directory]) -> Result<RootPath, ResolveError> {
+    let replaced = |parent: &RootPath| {
+        directories.iter().any(|directory| {
+            directory.overwrite == Some(true)
+                && resolve(view, &RootPath::from(directory.path.as_str())).is_ok_and(|found| found == *parent)
+        })
+    };
+    match resolve(view, path) {
+        Err(ResolveError::NotADirectory { path: asked, parent }) => match (path.parent(), path.name()) {
+            (Some(above), Some(name))
+                if follow(view, &above).is_ok_and(|found| found == parent) && replaced(&parent) =>
+            {
+                Ok(parent.join(name))
+            }
+            _ => Err(ResolveError::NotADirectory { path: asked, parent }),
+        },
+        result => result,
+    }
 }
 
 /// Two entries that come out at the same place contradict each other.
@@ -142,7 +163,8 @@ fn plan_directory(
         &wanted.group,
         mode,
         0o755,
-        present.as_ref(),
+        // An empty directory is not removed and made again, but ends as if it was: with nothing of the old one.
+        present.as_ref().filter(|_| !overwrite),
         pointer,
     )?;
     if let Some(node) = present {
@@ -264,7 +286,12 @@ fn plan_symlink(
     let target = link_target(wanted, pointer)?;
     let owner = access(planner, &wanted.user, &wanted.group, None, 0o777, None, pointer)?;
     if let Some(node) = planner.node(path, pointer)? {
-        let same = matches!(&node.kind, NodeKind::Symlink { target: found } if same_target(found, target));
+        // Overwriting makes the link anew, with the target as it is written.
+        let same = match &node.kind {
+            NodeKind::Symlink { target: found } if overwrite => found == target,
+            NodeKind::Symlink { target: found } => same_target(found, target),
+            _ => false,
+        };
         let owned = node.user == owner.user && node.group == owner.group;
         let kept = Action::MakeSymlink {
             path: path.clone(),
@@ -412,10 +439,18 @@ fn access(
         Some(Named::Name(name)) => planner.group(name, &group_place.key("name"))?.gid,
         None => present.map_or(Owner::ROOT, |node| node.group.clone()),
     };
-    let mode = mode
-        .or_else(|| present.map(|node| node.mode))
-        .unwrap_or(default_mode);
+    let mode = mode.or_else(|| present.map(kept_mode)).unwrap_or(default_mode);
     Ok(Access { user, group, mode })
+}
+
+/// The mode that a node keeps when its owner is set. Upstream always sets it, and for what is no directory chown(2) then
+/// clears setuid, and setgid unless it stands for mandatory locking (no execution by the group).
+fn kept_mode(node: &Node) -> u32 {
+    if node.is_directory() {
+        return node.mode;
+    }
+    let cleared = if node.mode & 0o010 == 0 { 0o4000 } else { 0o6000 };
+    node.mode & !cleared
 }
 
 enum Named<'a> {

@@ -241,6 +241,108 @@ fn directories() {
     assert!(refused(&one("/", r#", "overwrite": true"#), &view).contains("root directory itself"));
 }
 
+/// Seen with Ignition 2.14.0 (tests/peer): it removes the directory and makes it again.
+#[test]
+fn nothing_of_an_empty_directory_outlives_overwriting() {
+    let view = FakeView::new().node("/empty", NodeKind::Directory, 0o700, 7, 8, b"");
+    let plan = plan_with(
+        &config(r#"{"directories": [{"path": "/empty", "overwrite": true, "group": {"id": 3}}]}"#),
+        &view,
+        &Progress::default(),
+    )
+    .unwrap();
+    let Action::SetAccess { access, .. } = &plan.steps[0].action else {
+        panic!("{:?}", plan.steps[0].action);
+    };
+    assert_eq!(
+        (&access.user, &access.group, access.mode),
+        (&Owner::ROOT, &Owner::Id(3), 0o755)
+    );
+}
+
+/// Upstream calls chown(2) always, and that clears these bits of what is no directory.
+#[test]
+fn a_kept_mode_loses_its_setuid_and_setgid() {
+    for (kind, before, after) in [
+        (NodeKind::File { size: Some(1) }, 0o6755, 0o755),
+        (NodeKind::File { size: Some(1) }, 0o2645, 0o2645),
+        (NodeKind::File { size: Some(1) }, 0o1644, 0o1644),
+        (NodeKind::Directory, 0o7755, 0o7755),
+    ] {
+        let entry = if kind == NodeKind::Directory {
+            "directories"
+        } else {
+            "files"
+        };
+        let view = FakeView::new().node("/x", kind, before, 7, 8, b"x");
+        let plan = plan_with(
+            &config(&format!(
+                r#"{{"{entry}": [{{"path": "/x", "user": {{"id": 5}}}}]}}"#
+            )),
+            &view,
+            &Progress::default(),
+        )
+        .unwrap();
+        let Action::SetAccess { access, .. } = &plan.steps[0].action else {
+            panic!("{:?}", plan.steps[0].action);
+        };
+        assert_eq!(access.mode, after, "{entry} {before:o}");
+    }
+}
+
+#[test]
+fn an_overwritten_link_has_the_target_as_it_is_written() {
+    let view = FakeView::new().link("/l", "/x/y");
+    let link =
+        |target: &str, rest: &str| format!(r#"{{"links": [{{"path": "/l", "target": "{target}"{rest}}}]}}"#);
+    assert_eq!(planned(&link("/x//y/", ""), &view), ["keep makeSymlink /l"]);
+    assert_eq!(
+        planned(&link("/x/y", r#", "overwrite": true"#), &view),
+        ["keep makeSymlink /l"]
+    );
+    assert_eq!(
+        planned(&link("/x//y/", r#", "overwrite": true"#), &view),
+        ["delete remove /l", "create makeSymlink /l"]
+    );
+}
+
+#[test]
+fn a_file_can_lie_below_the_directory_that_replaces_a_file() {
+    let view = FakeView::new()
+        .file("/f", b"x")
+        .dir("/d")
+        .link("/l", "/d")
+        .file("/d/f", b"y");
+    // Not planned again: what overwrites a full directory has no identity.
+    let made = |storage: &str, view: &FakeView| {
+        lines(&plan_with(&config(storage), view, &Progress::default()).unwrap())
+    };
+    let both = |directory: &str, file: &str| {
+        format!(
+            r#"{{"directories": [{{"path": "{directory}", "overwrite": true}}], "files": [{{"path": "{file}"}}]}}"#
+        )
+    };
+    assert_eq!(
+        made(&both("/f", "/f/a"), &view),
+        [
+            "delete remove /f",
+            "create makeDirectory /f",
+            "create writeFile /f/a"
+        ]
+    );
+    assert_eq!(
+        made(&both("/l/f", "/d/f/a"), &view),
+        [
+            "delete remove /d/f",
+            "create makeDirectory /d/f",
+            "create writeFile /d/f/a"
+        ]
+    );
+    // Upstream cannot look further than one level below a file either.
+    assert!(refused(&both("/f", "/f/a/b"), &view).contains("/f is not a directory"));
+    assert!(refused(&both("/other", "/f/a"), &view).contains("/f is not a directory"));
+}
+
 #[test]
 fn links() {
     let view = FakeView::new()
