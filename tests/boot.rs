@@ -150,6 +150,19 @@ fn failures_name_the_line_of_the_config_that_was_fetched_by_an_earlier_stage() {
 }
 
 #[test]
+fn failures_name_the_line_of_a_base_config() {
+    let initrd = Initrd::new(&json!({"ignition": {"version": "3.4.0"}}));
+    fs::create_dir_all(initrd.run.join("system/base.d")).unwrap();
+    let base = "{\"ignition\": {\"version\": \"3.0.0\"}, \"storage\": {\"files\": [\n {\"path\": \"/etc/there\", \"contents\": {\"source\": \"data:,x\"}}]}}";
+    fs::write(initrd.run.join("system/base.d/10-base.ign"), base).unwrap();
+    fs::write(initrd.root.at("etc/there"), "there").unwrap();
+    initrd.stage("fetch").expect_code(0);
+    let ran = initrd.stage("files");
+    ran.expect_code(1);
+    assert!(ran.output().contains("10-base.ign:2:3)"), "{}", ran.output());
+}
+
+#[test]
 fn a_corrupt_state_file_and_a_missing_cache() {
     let initrd = Initrd::new(&hostname(true));
     let ran = initrd.stage("files");

@@ -23,7 +23,7 @@ use super::log;
 use super::neednet;
 use super::render::{ReferenceError, Remote, Renderer, Sourced, Stop, Unfetched, parse};
 use super::state::{FetchedConfig, Kind};
-use super::system::{self, SystemDirs, SystemError};
+use super::system::{self, Base, SystemDirs, SystemError};
 
 /// The kernel's command line.
 const CMDLINE: &str = "/proc/cmdline";
@@ -72,8 +72,8 @@ pub enum Acquisition {
 pub struct Acquired {
     /// The user config, rendered and checked. Goes into the cache
     pub config: Config,
-    /// The base config. Stays out of the cache
-    pub base: Config,
+    /// The base config and where its parts come from. Stays out of the cache
+    pub base: Base,
     /// What to add to the state
     pub records: Vec<FetchedConfig>,
     /// Which document each part of `config` comes from; empty if it comes from the cache
@@ -89,7 +89,7 @@ pub struct Acquired {
 impl Acquired {
     /// The config that stages work on: user over base.
     pub fn full(&self) -> Config {
-        full(self.base.clone(), self.config.clone())
+        full(self.base.config.clone(), self.config.clone())
     }
 }
 
@@ -351,7 +351,7 @@ fn user(
 fn acquired(config: Config, origins: Origins, unfetched: Vec<Unfetched>) -> Acquired {
     Acquired {
         config,
-        base: Config::default(),
+        base: Base::default(),
         records: Vec::new(),
         origins,
         output_files: Vec::new(),

@@ -154,7 +154,12 @@ pub fn load(
     }
     let mut config = match request.source {
         Source::Alone(_) => acquired.config,
-        Source::Boot { .. } | Source::File(_) => acquire::full(acquired.base, acquired.config),
+        Source::Boot { .. } | Source::File(_) => {
+            let mut all = acquired.base.origins;
+            all.append(origins);
+            origins = all;
+            acquire::full(acquired.base.config, acquired.config)
+        }
     };
     found.unfetched = acquired
         .unfetched

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::merge::merge;
+use crate::config::origin::Origins;
 use crate::config::types::Config;
 use crate::config::{self, ParseError};
 use crate::fetch::CONFIG_LIMIT;
@@ -53,18 +54,30 @@ pub enum SystemError {
     },
 }
 
+/// What the system's own fragments say.
+#[derive(Debug, Default)]
+pub struct Base {
+    /// All of them merged
+    pub config: Config,
+    /// Which of them each part comes from
+    pub origins: Origins,
+}
+
 /// The base config: `base.d`, and over it `base.platform.d/<platform>`. An error in the latter drops all of that
 /// directory, as upstream does; it is only logged.
 pub fn base(
     files: &dyn HostFiles,
     dirs: &SystemDirs,
     platform: Option<Platform>,
-) -> Result<Config, SystemError> {
+) -> Result<Base, SystemError> {
     let mut base = merged(files, dirs, Path::new("base.d"))?;
     if let Some(platform) = platform {
         let below = Path::new("base.platform.d").join(platform.id());
         match merged(files, dirs, &below) {
-            Ok(config) => base = merge(base, config),
+            Ok(over) => {
+                base.config = merge(base.config, over.config);
+                base.origins.append(over.origins);
+            }
             Err(error) => {
                 tracing::warn!(
                     "base configs of the platform {platform} are left out: {}",
@@ -89,7 +102,7 @@ pub fn user(files: &dyn HostFiles, dirs: &SystemDirs) -> Result<Option<(PathBuf,
 
 /// All fragments of one subdirectory, merged in the order of their names. A name in a directory that counts more hides
 /// the same name in the others, also if it is a link that leads nowhere.
-fn merged(files: &dyn HostFiles, dirs: &SystemDirs, below: &Path) -> Result<Config, SystemError> {
+fn merged(files: &dyn HostFiles, dirs: &SystemDirs, below: &Path) -> Result<Base, SystemError> {
     let mut fragments: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for dir in &dirs.0 {
         let dir = dir.join(below);
@@ -102,7 +115,7 @@ fn merged(files: &dyn HostFiles, dirs: &SystemDirs, below: &Path) -> Result<Conf
             fragments.entry(name).or_insert(path);
         }
     }
-    let mut config = Config::default();
+    let mut base = Base::default();
     for path in fragments.into_values() {
         let Some(bytes) = read(files, &path)? else {
             tracing::info!("{} leads nowhere and is left out", path.display());
@@ -114,9 +127,10 @@ fn merged(files: &dyn HostFiles, dirs: &SystemDirs, below: &Path) -> Result<Conf
             source,
         })?;
         log::report(&path.display().to_string(), &parsed.report);
-        config = merge(config, parsed.config);
+        base.config = merge(base.config, parsed.config);
+        base.origins.push(&path.display().to_string(), parsed.origins);
     }
-    Ok(config)
+    Ok(base)
 }
 
 fn read(files: &dyn HostFiles, path: &Path) -> Result<Option<Vec<u8>>, SystemError> {
@@ -176,10 +190,16 @@ mod tests {
             .file("/etc/ignition/base.platform.d/qemu/x", fragment(&["/qemu"]))
             .file("/etc/ignition/base.platform.d/metal/x", fragment(&["/metal"]));
         let config = base(&files, &dirs(), Some(Platform::Qemu)).unwrap();
-        assert_eq!(paths(&config), ["/etc05", "/usr10", "/run15", "/etc20", "/qemu"]);
+        assert_eq!(
+            paths(&config.config),
+            ["/etc05", "/usr10", "/run15", "/etc20", "/qemu"]
+        );
         let config = base(&files, &dirs(), None).unwrap();
-        assert_eq!(paths(&config), ["/etc05", "/usr10", "/run15", "/etc20"]);
-        assert_eq!(base(&FakeHost::new(), &dirs(), None).unwrap(), Config::default());
+        assert_eq!(paths(&config.config), ["/etc05", "/usr10", "/run15", "/etc20"]);
+        assert_eq!(
+            base(&FakeHost::new(), &dirs(), None).unwrap().config,
+            Config::default()
+        );
     }
 
     #[test]
@@ -210,7 +230,7 @@ mod tests {
             .file("/usr/lib/ignition/base.platform.d/qemu/10", fragment(&["/good"]))
             .file("/usr/lib/ignition/base.platform.d/qemu/20", "{");
         let config = base(&files, &dirs(), Some(Platform::Qemu)).unwrap();
-        assert_eq!(paths(&config), ["/base"]);
+        assert_eq!(paths(&config.config), ["/base"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn a_link_that_leads_nowhere_is_absent_and_still_hides_its_name() {
     symlink("/nowhere", usr.join("base.d/30-c")).unwrap();
     symlink(root.path().join("elsewhere"), usr.join("base.d/40-d")).unwrap();
     assert_eq!(
-        paths(&base(&Host, &dirs, None).unwrap()),
+        paths(&base(&Host, &dirs, None).unwrap().config),
         ["/usr-b", "/elsewhere"]
     );
 
@@ -47,12 +47,12 @@ fn a_link_that_leads_nowhere_is_absent_and_still_hides_its_name() {
     let oem = root.path().join("oem");
     symlink(oem.join("base"), usr.join("base.d")).unwrap();
     symlink(oem.join("config.ign"), usr.join("user.ign")).unwrap();
-    assert_eq!(base(&Host, &dirs, None).unwrap(), Config::default());
+    assert_eq!(base(&Host, &dirs, None).unwrap().config, Config::default());
     assert!(user(&Host, &dirs).unwrap().is_none());
     fs::create_dir_all(oem.join("base")).unwrap();
     fs::write(oem.join("base/x"), fragment("/oem")).unwrap();
     fs::write(oem.join("config.ign"), "user").unwrap();
-    assert_eq!(paths(&base(&Host, &dirs, None).unwrap()), ["/oem"]);
+    assert_eq!(paths(&base(&Host, &dirs, None).unwrap().config), ["/oem"]);
     assert_eq!(user(&Host, &dirs).unwrap().unwrap().1, b"user");
 
     // A directory among the fragments is an error that names it.
