@@ -3,6 +3,7 @@
 //! on purpose or because 2.14.0 is not 2.26.0, the case names an entry of [`exceptions`].
 //!
 //! `IGNITION_CASE=words cargo test peer` runs the cases whose names contain the words, and shows both outputs.
+#![allow(clippy::needless_pass_by_value, reason = "cases are written with json!")]
 
 mod accounts;
 mod configs;
@@ -31,6 +32,9 @@ const PEER_VALIDATE: &str = "/usr/bin/ignition-validate";
 
 /// The newest spec that both know.
 const NEWEST: &str = "3.3.0";
+
+/// Something that is there before, and how it gets there.
+type Before = (&'static str, fn(&Root));
 
 /// One config on one root.
 struct Case {

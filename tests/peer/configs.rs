@@ -1,6 +1,7 @@
 //! Where configs come from, what they refer to, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use sha2::Digest as _;
 
@@ -47,11 +48,11 @@ fn url(config: &Value) -> String {
 }
 
 fn sha512(text: &str) -> String {
-    let hex: String = sha2::Sha512::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha512-{hex}")
+    let mut hash = "sha512-".to_owned();
+    for byte in sha2::Sha512::digest(text) {
+        write!(hash, "{byte:02x}").unwrap();
+    }
+    hash
 }
 
 /// A config with references: merge, in order.

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, NEWEST};
+use super::{Before, Case, NEWEST};
 use crate::support::generate::{gzip, percent};
-use crate::support::root::Root;
 
 /// What can be at a path before.
-const BEFORE: &[(&str, fn(&Root))] = &[
+const BEFORE: &[Before] = &[
     ("nothing", |_| {}),
     ("a file", |root| {
         root.file("srv/x", "before\n", 0o600).own("srv/x", 500, 27);
@@ -123,7 +122,7 @@ pub(super) fn cases() -> Vec<Case> {
     let zipped = percent(&gzip(b"zipped text\n"));
     let hash256 = "sha256-a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447";
     let mut cases = over();
-    cases.extend([
+    cases.extend(vec![
         files("parents are made", json!([{"path": "/a/b/c/d", "contents": {"source": "data:,x"}, "mode": 0o600, "user": {"id": 500}}])),
         files("parents in a home", json!([{"path": "/home/core/a/b", "contents": {"source": "data:,x"}, "user": {"name": "core"}}])),
         files("parents through a link", json!([{"path": "/l/a/b", "contents": {"source": "data:,x"}}])).on(|root| {

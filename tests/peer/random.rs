@@ -89,9 +89,13 @@ fn older(value: &mut Value, version: &str) {
                 older(value, version);
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| older(value, version)),
+        Value::Array(list) => {
+            for value in list {
+                older(value, version);
+            }
+        }
         Value::String(text) if text.starts_with("/chain/") => {
-            *value = json!(text.replacen("/chain", "/abs", 1))
+            *value = json!(text.replacen("/chain", "/abs", 1));
         }
         _ => {}
     }

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, NEWEST};
-use crate::support::root::Root;
+use super::{Before, Case, NEWEST};
 
 const TEXT: &str = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
 
@@ -12,7 +11,7 @@ fn units(name: impl Into<String>, units: Value) -> Case {
 }
 
 /// What can be at the unit's path before.
-const BEFORE: &[(&str, fn(&Root))] = &[
+const BEFORE: &[Before] = &[
     ("nothing", |_| {}),
     ("a unit", |root| {
         root.file("etc/systemd/system/u.service", "[Unit]\n", 0o600).own(
@@ -64,7 +63,7 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(case);
         }
     }
-    cases.extend([
+    cases.extend(vec![
         units("only a name", json!([{"name": "a.service"}])),
         units("empty contents", json!([{"name": "a.service", "contents": ""}])),
         units("contents and enabled", json!([{"name": "a.service", "contents": TEXT, "enabled": true}])),

@@ -292,14 +292,14 @@ fn plan_symlink(
             NodeKind::Symlink { target: found } => same_target(found, target),
             _ => false,
         };
-        let owned = node.user == owner.user && node.group == owner.group;
+        let same_owner = node.user == owner.user && node.group == owner.group;
         let kept = Action::MakeSymlink {
             path: path.clone(),
             target: target.into(),
             user: owner.user.clone(),
             group: owner.group.clone(),
         };
-        if same && (owned || !overwrite) {
+        if same && (same_owner || !overwrite) {
             let reason = "points there already".to_owned();
             return planner.push(kept, Change::Keep { reason }, pointer);
         }
