@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::pedantic,
+    clippy::type_complexity,
     missing_docs,
     reason = "tests look at the machine from outside"
 )]

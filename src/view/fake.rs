@@ -111,6 +111,10 @@ impl FakeView {
     }
 
     /// Changes a user added before.
+    ///
+    /// # Panics
+    ///
+    /// Without such a user.
     #[must_use]
     pub fn edit_user(mut self, name: &str, edit: impl FnOnce(&mut User)) -> Self {
         edit(self.users.get_mut(name).unwrap());
@@ -131,6 +135,10 @@ impl FakeView {
     }
 
     /// Changes a group added before.
+    ///
+    /// # Panics
+    ///
+    /// Without such a group.
     #[must_use]
     pub fn edit_group(mut self, name: &str, edit: impl FnOnce(&mut Group)) -> Self {
         edit(self.groups.get_mut(name).unwrap());

@@ -8,6 +8,9 @@ use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Problem, Progress, Stage};
 use crate::view::{FileDigest, Group, Node, NodeKind, Overlay, Owner, RootPath, User, View, resolve};
 
+/// The set-group-id bit of a mode.
+const SET_GROUP_ID: u32 = 0o2000;
+
 /// Collects steps; each sees the effects of those before it.
 pub(super) struct Planner<'a> {
     overlay: Overlay<'a>,
@@ -144,10 +147,11 @@ impl<'a> Planner<'a> {
             }
         }
         for here in missing.into_iter().rev() {
+            let (group, bit) = self.inherited(&here, cause)?;
             let access = Access {
                 user: Owner::ROOT,
-                group: Owner::ROOT,
-                mode: 0o755,
+                group,
+                mode: 0o755 | bit,
             };
             self.push(
                 Action::MakeDirectory { path: here, access },
@@ -156,6 +160,19 @@ impl<'a> Planner<'a> {
             )?;
         }
         Ok(())
+    }
+
+    /// Group of a new node at the path, and the mode bit of a new directory: those that the kernel gives in a directory with
+    /// the set-group-id bit, else root's and none (inode(7)). Its parent must be planned by then.
+    pub(super) fn inherited(&self, path: &RootPath, cause: &Pointer) -> Result<(Owner, u32), PlanError> {
+        let parent = match path.parent() {
+            Some(parent) => self.node(&parent, cause)?,
+            None => None,
+        };
+        Ok(match parent {
+            Some(parent) if parent.mode & SET_GROUP_ID != 0 => (parent.group, SET_GROUP_ID),
+            _ => (Owner::ROOT, 0),
+        })
     }
 
     /// Whether the file at the path has bytes that an unfinished run recorded for it.

@@ -176,13 +176,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
         excuses: |difference| matches!(difference, Difference::Tree(path, _) if path.starts_with("srv/")),
     },
     Exception {
-        name: "set-group-id directories",
-        reason: "open: what is made in a directory with the bit gets its group there (and, a directory, the bit), as the \
-                 kernel does it; here it is root's",
-        everywhere: false,
-        excuses: |difference| matches!(difference, Difference::Tree(path, _) if path.starts_with("srv/")),
-    },
-    Exception {
         name: "negative ids",
         reason: "taken there for \"leave it\" by accident",
         everywhere: false,

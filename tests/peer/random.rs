@@ -28,10 +28,6 @@ pub(super) fn cases() -> Vec<Case> {
             let mut case = Case::new(format!("seed {seed} in {version}"), version, config);
             case.root = pair.root;
             case.may_differ.push("a disabled unit that is not enabled");
-            // Directories with the set-group-id bit are in a few roots.
-            if seed == 90_011 {
-                case = case.differs("set-group-id directories");
-            }
             case
         })
         .collect()

@@ -157,29 +157,30 @@ fn plan_directory(
         }
         None => None,
     };
+    planner.make_parents(path, pointer)?;
+    // An empty directory is not removed and made again, but ends as if it was: with nothing of the old one.
+    let place = match &present {
+        Some(node) if !overwrite => Place::There(node),
+        _ => Place::New(path),
+    };
+    let new_mode = 0o755 | planner.inherited(path, pointer)?.1;
     let access = access(
         planner,
         &wanted.user,
         &wanted.group,
         mode,
-        0o755,
-        // An empty directory is not removed and made again, but ends as if it was: with nothing of the old one.
-        present.as_ref().filter(|_| !overwrite),
+        new_mode,
+        place,
         pointer,
     )?;
     if let Some(node) = present {
-        planner.set_access(path, &node, access, pointer)
-    } else {
-        planner.make_parents(path, pointer)?;
-        planner.push(
-            Action::MakeDirectory {
-                path: path.clone(),
-                access,
-            },
-            Change::Create,
-            pointer,
-        )
+        return planner.set_access(path, &node, access, pointer);
     }
+    let action = Action::MakeDirectory {
+        path: path.clone(),
+        access,
+    };
+    planner.push(action, Change::Create, pointer)
 }
 
 fn plan_file(
@@ -215,8 +216,9 @@ fn plan_file(
     let parts = Contents(parts);
 
     let Some(node) = present else {
-        let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, None, pointer)?;
         planner.make_parents(path, pointer)?;
+        let place = Place::New(path);
+        let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, place, pointer)?;
         // Where there is only something to append, a run that continues this one could not tell by the config what is
         // done already, so it is recorded as an append.
         let appends = wanted.contents.source.is_none() && !parts.0.is_empty();
@@ -237,7 +239,7 @@ fn plan_file(
             &wanted.group,
             mode,
             0o644,
-            Some(&node),
+            Place::There(&node),
             pointer,
         )?;
         if parts.0.is_empty() {
@@ -272,7 +274,8 @@ fn plan_file(
         ));
     }
     // From here on the file is replaced as a whole, so nothing of the present one's owner or mode counts.
-    let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, None, pointer)?;
+    let place = Place::New(path);
+    let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, place, pointer)?;
     planner.write_file(path, Some(&node), parts, access, pointer)
 }
 
@@ -284,7 +287,12 @@ fn plan_symlink(
 ) -> Result<(), PlanError> {
     let overwrite = wanted.overwrite == Some(true);
     let target = link_target(wanted, pointer)?;
-    let owner = access(planner, &wanted.user, &wanted.group, None, 0o777, None, pointer)?;
+    planner.make_parents(path, pointer)?;
+    let like = link_owner(planner, path, target, pointer)?;
+    // One that leads nowhere is root's, also in a directory with the set-group-id bit.
+    let root = RootPath::root();
+    let place = like.as_ref().map_or(Place::New(&root), Place::There);
+    let owner = access(planner, &wanted.user, &wanted.group, None, 0o777, place, pointer)?;
     if let Some(node) = planner.node(path, pointer)? {
         // Overwriting makes the link anew, with the target as it is written.
         let same = match &node.kind {
@@ -312,7 +320,6 @@ fn plan_symlink(
         }
         planner.remove(path, &node, pointer)?;
     }
-    planner.make_parents(path, pointer)?;
     let action = Action::MakeSymlink {
         path: path.clone(),
         target: target.into(),
@@ -320,6 +327,28 @@ fn plan_symlink(
         group: owner.group,
     };
     planner.push(action, Change::Create, pointer)
+}
+
+/// Whom a new link belongs to if the config does not say: whoever has what it leads to, else root. Upstream asks by the
+/// link's own name, so an absolute target would be one of the running system; it counts as root's here.
+fn link_owner(
+    planner: &Planner<'_>,
+    path: &RootPath,
+    target: &str,
+    pointer: &Pointer,
+) -> Result<Option<Node>, PlanError> {
+    match path.parent() {
+        Some(parent) if !target.starts_with('/') => match planner.follow(&parent.join(target), pointer) {
+            Ok(found) => planner.node(&found, pointer),
+            // A loop, or a target below a file: it leads nowhere.
+            Err(PlanError {
+                problem: Problem::Resolve(ResolveError::Loop { .. } | ResolveError::NotADirectory { .. }),
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        },
+        _ => Ok(None),
+    }
 }
 
 fn plan_hard_link(
@@ -417,6 +446,15 @@ fn mode(mode: Option<i64>, pointer: &Pointer) -> Result<Option<u32>, PlanError> 
     .transpose()
 }
 
+/// What a node's owner and mode are completed from.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// The node that stays
+    There(&'a Node),
+    /// The path of a new one, whose parent is planned
+    New(&'a RootPath),
+}
+
 /// Completes owner and mode: what the config says, else what is there, else root and the default.
 fn access(
     planner: &Planner<'_>,
@@ -424,9 +462,13 @@ fn access(
     group: &NodeOwner,
     mode: Option<u32>,
     default_mode: u32,
-    present: Option<&Node>,
+    place: Place<'_>,
     pointer: &Pointer,
 ) -> Result<Access, PlanError> {
+    let (present, new_group) = match place {
+        Place::There(node) => (Some(node), Owner::ROOT),
+        Place::New(path) => (None, planner.inherited(path, pointer)?.0),
+    };
     let user_place = pointer.key("user");
     let user = match named(user, &user_place)? {
         Some(Named::Id(id)) => Owner::Id(id),
@@ -437,7 +479,7 @@ fn access(
     let group = match named(group, &group_place)? {
         Some(Named::Id(id)) => Owner::Id(id),
         Some(Named::Name(name)) => planner.group(name, &group_place.key("name"))?.gid,
-        None => present.map_or(Owner::ROOT, |node| node.group.clone()),
+        None => present.map_or(new_group, |node| node.group.clone()),
     };
     let mode = mode.or_else(|| present.map(kept_mode)).unwrap_or(default_mode);
     Ok(Access { user, group, mode })

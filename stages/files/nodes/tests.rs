@@ -449,3 +449,38 @@ fn owners() {
         assert!(refusal.starts_with(place), "{refusal}");
     }
 }
+
+#[test]
+fn directories_with_the_set_group_id_bit_give_their_group() {
+    let view = FakeView::new().node("/d", NodeKind::Directory, 0o2755, 0, 27, b"");
+    let config = config(
+        r#"{"files": [{"path": "/d/new/f"}, {"path": "/d/g", "group": {"id": 5}}],
+            "directories": [{"path": "/d/given", "mode": 448}],
+            "links": [{"path": "/d/like", "target": "g"}, {"path": "/d/nowhere", "target": "none"}]}"#,
+    );
+    let plan = plan_with(&config, &view, &Progress::default()).unwrap();
+    let made: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| match &step.action {
+            Action::MakeDirectory { path, access } | Action::WriteFile { path, access, .. } => {
+                format!("{path} {}:{} {:o}", access.user, access.group, access.mode)
+            }
+            Action::MakeSymlink {
+                path, user, group, ..
+            } => format!("{path} {user}:{group}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        made,
+        [
+            "/d/given 0:27 700",
+            "/d/g 0:5 644",
+            "/d/like 0:5",
+            "/d/nowhere 0:0",
+            "/d/new 0:27 2755",
+            "/d/new/f 0:27 644",
+        ]
+    );
+}
