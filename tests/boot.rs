@@ -247,6 +247,38 @@ fn encrypted_volumes_get_their_key_and_their_line() {
 }
 
 #[test]
+fn accounts_are_made_in_an_empty_directory() {
+    let root = Root::empty();
+    let config = root.file_beside(
+        "config.json",
+        json!({
+            "ignition": {"version": "3.3.0"},
+            "passwd": {
+                "groups": [{"name": "web", "gid": 700}],
+                "users": [{"name": "caddy", "uid": 701, "primaryGroup": "web", "passwordHash": "$6$hash", "noCreateHome": true}],
+            },
+        })
+        .to_string(),
+    );
+    let mut expected = programs::plan(&config, root.path()).run();
+    expected.expect_code(2);
+    programs::files_stage(&config, root.path()).run().expect_code(0);
+    assert_eq!(mode(&root.at("etc/shadow")), 0o600);
+    let passwd = fs::read_to_string(root.at("etc/passwd")).unwrap();
+    assert_eq!(
+        passwd, "caddy:x:701:700::/home/caddy:/bin/bash\n",
+        "no hash where all can read it"
+    );
+    assert!(
+        fs::read_to_string(root.at("etc/shadow"))
+            .unwrap()
+            .starts_with("caddy:$6$hash:")
+    );
+    expected = programs::plan(&config, root.path()).run();
+    expected.expect_code(0);
+}
+
+#[test]
 fn applied_in_a_container() {
     let root = Root::system();
     let apply = |config: &Value, more: &[&str], container: &str| {

@@ -186,6 +186,19 @@ mod tests {
     }
 
     #[test]
+    fn mime_headers_have_an_end() {
+        let headers = |length: usize| {
+            let filler = "X-Filler: y\n".repeat(length / 12);
+            format!("MIME-Version: 1.0\n{filler}Content-Type: multipart/mixed; boundary=b\n\n--b\n")
+        };
+        assert_eq!(
+            not_ignition(headers(1024).as_bytes()),
+            Some(NotIgnition::Multipart)
+        );
+        assert_eq!(not_ignition(headers(PREFIX).as_bytes()), None);
+    }
+
+    #[test]
     fn hints_name_what_the_text_seems_to_be() {
         let table: &[(&[u8], Option<&str>)] = &[
             (b"\x1f\x8bxx", Some("gzip")),
