@@ -139,11 +139,14 @@ impl Kmsg {
     /// Opens `/dev/kmsg`, in an initrd only: anywhere else it is the log of the host.
     pub fn open(tag: &'static str) -> io::Result<Self> {
         std::fs::metadata("/etc/initrd-release")?;
-        let device = std::fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
         Ok(Self {
-            device: Mutex::new(device),
+            device: Mutex::new(Self::device()?),
             tag,
         })
+    }
+
+    fn device() -> io::Result<std::fs::File> {
+        std::fs::OpenOptions::new().write(true).open("/dev/kmsg")
     }
 }
 
@@ -152,6 +155,12 @@ impl Sink for Kmsg {
         let Ok(mut device) = self.device.lock() else {
             return;
         };
+        // The kernel drops what is written through one opening above ten lines in five seconds. A failure has to be seen.
+        if priority.number() <= Priority::Error.number()
+            && let Ok(fresh) = Self::device()
+        {
+            *device = fresh;
+        }
         // One record per write, each of at most about a thousand bytes.
         for line in message.lines() {
             let end = line

@@ -24,6 +24,12 @@ impl HostFiles for Host {
             Err(error) => return Err(error),
         };
         let mut bytes = Vec::new();
+        // Room for all of it, so that it is read in few large reads. The kernel's own files say that they are empty.
+        let size = match file.metadata().map_or(0, |meta| meta.len()) {
+            0 => limit.min(1 << 20),
+            size => size.min(limit),
+        };
+        let _grows_else = usize::try_from(size).map(|size| bytes.try_reserve_exact(size));
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|size| size <= limit) {
             Ok(Some(bytes))

@@ -1,0 +1,51 @@
+//! Boots real kernels in QEMU and lets `ignition-rs` run in them: for what the kernel of a build machine lacks.
+//!
+//! [`Machine`] is what to boot, [`Job`] is what came of it. A machine boots a [`Kernel`] with parts of an initrd made by
+//! [`Archive`], runs one shell script in it and powers off.
+
+pub mod base;
+pub mod fw_cfg;
+pub mod initrd;
+pub mod job;
+pub mod kernel;
+pub mod machine;
+pub mod packages;
+pub mod smoke;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+pub use initrd::Archive;
+pub use job::{Job, Step};
+pub use kernel::Kernel;
+pub use machine::{Disk, Machine};
+
+/// Errors are for people to read: text, the outermost first.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// A result with such an error
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says what was being done when something failed.
+pub trait Doing<T> {
+    /// Puts `what` before the error.
+    fn doing(self, what: impl Display) -> Result<T>;
+}
+
+impl<T, E: Display> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, what: impl Display) -> Result<T> {
+        self.map_err(|error| format!("{what}: {error}").into())
+    }
+}
+
+/// The workspace.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Where everything that this package makes is: kernels, initrds, runs.
+pub fn store() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+        .join("vm-tests")
+}
