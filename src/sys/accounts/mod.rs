@@ -8,6 +8,7 @@ mod database;
 pub mod edit;
 mod leftovers;
 mod lookup;
+pub mod running;
 mod write;
 
 pub use database::{GroupEntry, Malformed, PasswdEntry, groups, users};

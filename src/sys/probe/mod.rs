@@ -27,6 +27,8 @@ const DEFAULT_HOME: &str = "/home";
 pub struct Probe<'a> {
     sysroot: &'a Sysroot,
     runner: Option<&'a dyn Runner>,
+    /// Whether the root is that of the running system, whose name service then counts, too
+    running: bool,
     known: RefCell<Recording>,
     /// Account files, each read once
     databases: RefCell<BTreeMap<RootPath, Option<Rc<Vec<u8>>>>>,
@@ -47,6 +49,7 @@ impl<'a> Probe<'a> {
         Self {
             sysroot,
             runner,
+            running: super::terminal::is_running_root(sysroot.path()),
             known: RefCell::default(),
             databases: RefCell::default(),
             unread: RefCell::default(),
@@ -164,7 +167,8 @@ impl View for Probe<'_> {
         if let Some(user) = self.known.borrow().users.get(name) {
             return Ok(user.clone());
         }
-        let user = accounts::user(&|path| self.database(path), name)?;
+        let user = accounts::user(&|path| self.database(path), name)?
+            .or_else(|| self.running.then(|| accounts::running::user(name)).flatten());
         self.known
             .borrow_mut()
             .users
@@ -176,7 +180,8 @@ impl View for Probe<'_> {
         if let Some(group) = self.known.borrow().groups.get(name) {
             return Ok(group.clone());
         }
-        let group = accounts::group(&|path| self.database(path), name)?;
+        let group = accounts::group(&|path| self.database(path), name)?
+            .or_else(|| self.running.then(|| accounts::running::group(name)).flatten());
         self.known
             .borrow_mut()
             .groups
