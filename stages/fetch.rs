@@ -20,11 +20,12 @@ pub struct Found {
     pub unfetched: Vec<(Pointer, String, Option<String>)>,
 }
 
-/// Plans phase *config*.
-pub fn plan(stage: Stage, found: &Found) -> Plan {
-    let mut steps = Vec::new();
-    for (pointer, url, hash) in &found.unfetched {
-        steps.push(Step {
+/// Stands in a dry run for the configs that were not fetched: what they ask for is not known.
+pub fn plan_unfetched(stage: Stage, found: &Found) -> Plan {
+    let steps = found
+        .unfetched
+        .iter()
+        .map(|(pointer, url, hash)| Step {
             action: Action::FetchConfig {
                 url: url.clone(),
                 hash: hash.clone(),
@@ -33,8 +34,18 @@ pub fn plan(stage: Stage, found: &Found) -> Plan {
                 why: "not fetched in a dry run; give --fetch to see what it asks for".into(),
             },
             cause: pointer.clone(),
-        });
+        })
+        .collect();
+    Plan {
+        stage,
+        phase: Phase::Config,
+        steps,
     }
+}
+
+/// Plans phase *config*.
+pub fn plan(stage: Stage, found: &Found) -> Plan {
+    let mut steps = plan_unfetched(stage, found).steps;
     let mut write = |file: HostFile, path: &PathBuf, bytes: Secret<Vec<u8>>, mode: u32| {
         let action = Action::WriteHostFile {
             file,

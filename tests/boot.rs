@@ -247,6 +247,23 @@ fn encrypted_volumes_get_their_key_and_their_line() {
 }
 
 #[test]
+fn a_dry_run_names_configs_that_it_did_not_fetch() {
+    let root = Root::empty();
+    let config = root.file_beside(
+        "config.json",
+        r#"{"ignition": {"version": "3.4.0", "config": {"merge": [{"source": "http://192.0.2.1/more.ign?key=canary"}]}}}"#,
+    );
+    let ran = programs::files_stage(&config, root.path()).arg("--dry-run").run();
+    ran.expect_code(0);
+    let said = ran.output();
+    assert!(
+        said.contains("http://192.0.2.1/more.ign") && said.contains("not fetched"),
+        "{said}"
+    );
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[test]
 fn accounts_are_made_in_an_empty_directory() {
     let root = Root::empty();
     let config = root.file_beside(

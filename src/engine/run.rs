@@ -8,7 +8,7 @@ use super::load::{self, Loaded, Source, Wanted};
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
-use super::world::DryRun;
+use super::world::{DryRun, World as _};
 use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
@@ -122,6 +122,12 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
     let probe = Probe::new(&root, None);
     let mut world = DryRun::new(&probe);
+    if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
+        let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);
+        world
+            .advance(unknown)
+            .map_err(|error| Failure::from_advance(stage, &error))?;
+    }
     stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
     let plans = stage::plans(world);
     say_unread(&probe);
