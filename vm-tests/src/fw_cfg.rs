@@ -18,7 +18,7 @@ const COREOS: &str = "opt/com.coreos/config";
 const FILES: usize = 10_000;
 /// The size of each, so that the configs have about 1 and 4 MB.
 const SMALL: usize = 20;
-const BIG: usize = 300;
+const BIG: usize = 228;
 
 /// The first stage as the initrd runs it. The kernel module is not loaded before.
 const FETCH: &str = "

@@ -112,14 +112,17 @@ impl Job {
     }
 }
 
+/// What must be true of a job; the text is shown.
+pub type Check = Box<dyn Fn(&Job) -> Result<String> + Send + Sync>;
+
 /// A machine with what must be true of its job.
 pub struct Case {
     /// The name of the run
     pub name: &'static str,
     /// What to boot
     pub machine: Machine,
-    /// What must be true; the text is shown
-    pub check: Box<dyn Fn(&Job) -> Result<String> + Send + Sync>,
+    /// What must be true
+    pub check: Check,
 }
 
 /// Runs all; each says how it ended. An error names those that failed.
