@@ -264,6 +264,38 @@ fn a_dry_run_names_configs_that_it_did_not_fetch() {
 }
 
 #[test]
+fn a_plan_counts_the_base_configs_of_a_platform() {
+    let root = Root::empty();
+    let system = root.beside().join("system");
+    fs::create_dir_all(system.join("base.platform.d/qemu")).unwrap();
+    fs::write(
+        system.join("base.platform.d/qemu/10.ign"),
+        hostname(true).to_string(),
+    )
+    .unwrap();
+    let config = root.file_beside(
+        "config.json",
+        json!({"ignition": {"version": "3.4.0"}}).to_string(),
+    );
+    let plan = |more: &[&str]| {
+        programs::plan(&config, root.path())
+            .args(more)
+            .env("IGNITION_SYSTEM_CONFIG_DIR", &system)
+            .run()
+    };
+    let with = plan(&["--platform", "qemu"]);
+    with.expect_code(2);
+    assert!(with.output().contains("/etc/hostname"), "{}", with.output());
+    let without = plan(&[]);
+    without.expect_code(0);
+    assert!(
+        !without.output().contains("/etc/hostname"),
+        "{}",
+        without.output()
+    );
+}
+
+#[test]
 fn accounts_are_made_in_an_empty_directory() {
     let root = Root::empty();
     let config = root.file_beside(

@@ -256,7 +256,8 @@ fn user(
     dirs: &SystemDirs,
     records: &mut Vec<FetchedConfig>,
 ) -> Result<Acquired, AcquireError> {
-    if let Some(platform) = input.platform {
+    // A config that the operator names comes from no platform; its base configs still count.
+    if let (Some(platform), false) = (input.platform, matches!(input.from, From::File(_))) {
         let web = fetch.web();
         platform
             .provider()

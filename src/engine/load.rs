@@ -37,7 +37,12 @@ pub enum Source<'a> {
         platform: &'a str,
     },
     /// A file that the operator names, over the system's base configs
-    File(&'a Path),
+    File {
+        /// Which
+        path: &'a Path,
+        /// Whose base configs count, too
+        platform: Option<&'a str>,
+    },
     /// A file and nothing else
     Alone(&'a Path),
 }
@@ -96,16 +101,16 @@ pub fn load(
     let stage = request.stage;
     let fetching = matches!(stage, Stage::FetchOffline | Stage::Fetch);
     let platform = match request.source {
-        Source::File(_) | Source::Alone(_) => None,
-        Source::Boot { platform } => {
-            let platform: Platform = platform
-                .parse()
-                .map_err(|error| Failure::new(Some(stage), &error).exit(2))?;
-            Some(platform)
-        }
+        Source::Alone(_) => None,
+        Source::File { platform, .. } => platform,
+        Source::Boot { platform } => Some(platform),
     };
+    let platform: Option<Platform> = platform
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| Failure::new(Some(stage), &error).exit(2))?;
     let from = match request.source {
-        Source::File(path) | Source::Alone(path) => From::File(path),
+        Source::File { path, .. } | Source::Alone(path) => From::File(path),
         Source::Boot { .. } if fetching => From::Provider,
         Source::Boot { .. } => From::Cache(&request.places.config_cache),
     };
@@ -154,7 +159,7 @@ pub fn load(
     }
     let mut config = match request.source {
         Source::Alone(_) => acquired.config,
-        Source::Boot { .. } | Source::File(_) => {
+        Source::Boot { .. } | Source::File { .. } => {
             let mut all = acquired.base.origins;
             all.append(origins);
             origins = all;

@@ -32,10 +32,13 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
     let places = Places::of_a_boot();
     let request = load::Request {
         stage: Stage::Fetch,
-        source: Source::File(match &args.config {
-            Input::File(path) => path,
-            Input::Stdin => Path::new("/dev/stdin"),
-        }),
+        source: Source::File {
+            path: match &args.config {
+                Input::File(path) => path,
+                Input::Stdin => Path::new("/dev/stdin"),
+            },
+            platform: args.platform.as_deref(),
+        },
         places: &places,
         remote: super::run::wanted(args.fetch),
         runner: &NoPrograms,

@@ -200,7 +200,10 @@ fn request<'a>(
     load::Request {
         stage: args.stage,
         source: match &args.config {
-            Some(path) => Source::File(path),
+            Some(path) => Source::File {
+                path,
+                platform: args.platform.as_deref(),
+            },
             None => Source::Boot {
                 platform: args.platform.as_deref().unwrap_or_default(),
             },
