@@ -91,6 +91,7 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     }
     if unfinished.is_some() {
         crate::sys::accounts::remove_leftovers(&sysroot).map_err(|error| failed(&error))?;
+        probe.forget();
     }
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
