@@ -267,25 +267,40 @@ fn run(cases: Vec<Case>, least: usize) {
 
 #[test]
 fn accounts_are_as_the_peer_makes_them() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     run(accounts::cases(), 45);
 }
 
 #[test]
 fn nodes_are_as_the_peer_makes_them() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     run(nodes::cases(), 100);
 }
 
 #[test]
 fn units_are_as_the_peer_makes_them() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     run(units::cases(), 20);
 }
 
 #[test]
 fn configs_are_found_and_rendered_as_the_peer_does() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     run(configs::cases(), 60);
 }
 
 #[test]
 fn generated_configs_end_as_with_the_peer() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     run(random::cases(), 60);
 }

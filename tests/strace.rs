@@ -157,6 +157,9 @@ const CONFIG: &str = r#"{
 
 #[test]
 fn every_stage_writes_nothing() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     if !programs::traceable() {
         return;
     }
@@ -182,6 +185,9 @@ fn every_stage_writes_nothing() {
 /// The same as upstream's units call it: platform, cache and state are there, and stay as they are.
 #[test]
 fn drop_in_stages_write_nothing() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     if !programs::traceable() {
         return;
     }

@@ -175,16 +175,22 @@ pub(crate) fn have(program: &str) -> bool {
         .split(':')
         .any(|directory| Path::new(directory).join(program).is_file());
     if !found {
-        eprintln!("skipped: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped, and why. In CI that is a failure: what CI lacks it installs.
+fn skipped(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+    eprintln!("skipped: {why}");
 }
 
 /// Whether this is root, which owners and account tools need; says so if it is not.
 pub(crate) fn privileged() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        eprintln!("skipped: needs root, to give files to others and to run useradd in a root");
+        skipped("needs root, to give files to others and to run useradd in a root");
     }
     root
 }
@@ -198,7 +204,7 @@ pub(crate) fn traceable() -> bool {
             .code
             == Some(0);
         if !works {
-            eprintln!("skipped: strace may not trace here");
+            skipped("strace may not trace here");
         }
         works
     }

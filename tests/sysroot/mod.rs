@@ -293,6 +293,9 @@ fn swapped_while_running_with_the_walk() {
 /// The shadow tools and this program's own edits of the same root.
 #[test]
 fn passwords_beside_the_shadow_tools() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     use ignition_rs::sys::runner::{Invocation, RunError, Runner as _, System};
     use ignition_rs::sys::{Probe, Tool};
     use ignition_rs::view::View as _;
@@ -353,6 +356,9 @@ fn passwords_beside_the_shadow_tools() {
 /// A path with bytes that are no UTF-8 is a path like any other.
 #[test]
 fn names_need_not_be_utf8() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let sysroot = Sysroot::open(directory.path()).unwrap();
     let path = RootPath::clean(OsStr::from_bytes(b"/\xff\xfe"));
