@@ -355,6 +355,61 @@ fn accounts_are_made_in_an_empty_directory() {
     expected.expect_code(0);
 }
 
+/// A server whose every answer takes a while.
+fn slow_server() -> std::net::SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_stage_that_is_told_to_stop_stops_between_steps_and_goes_on_later() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
+    let server = slow_server();
+    let files: Vec<Value> = (0..20)
+        .map(|number| json!({"path": format!("/srv/{number}"), "contents": {"source": format!("http://{server}/{number}")}}))
+        .collect();
+    let root = Root::system();
+    let config = root.file_beside(
+        "config.json",
+        json!({"ignition": {"version": "3.4.0"}, "storage": {"files": files}}).to_string(),
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
+        .args(["--stage", "files", "--log-to-stdout", "--config"])
+        .arg(&config)
+        .arg("--root")
+        .arg(root.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !root.at("srv/3").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("stopped on request"), "{said}");
+    assert!(root.at(".ignition-progress").exists());
+    assert!(!root.at("srv/19").exists());
+    programs::files_stage(&config, root.path()).run().expect_code(0);
+    assert!(root.at("srv/19").exists() && !root.at(".ignition-progress").exists());
+}
+
 #[test]
 fn applied_in_a_container() {
     if !crate::support::programs::privileged() {
