@@ -411,6 +411,44 @@ fn a_stage_that_is_told_to_stop_stops_between_steps_and_goes_on_later() {
 }
 
 #[test]
+fn waiting_for_a_dead_server_ends_when_told_to_stop() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
+    let root = Root::system();
+    // Without httpTotal an attempt is made every five seconds, for ever.
+    let config = root.file_beside(
+        "config.json",
+        json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [
+            {"path": "/etc/first", "contents": {"source": "data:,x"}},
+            {"path": "/srv/later/x", "contents": {"source": "http://127.0.0.1:1/x"}},
+        ]}})
+        .to_string(),
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
+        .args(["--stage", "files", "--log-to-stdout", "--config"])
+        .arg(&config)
+        .arg("--root")
+        .arg(root.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !root.at("etc/first").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(
+        said.contains("storage.files[1]") && said.contains("stopped on request"),
+        "{said}"
+    );
+}
+
+#[test]
 fn applied_in_a_container() {
     if !crate::support::programs::privileged() {
         return;

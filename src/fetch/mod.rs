@@ -93,6 +93,14 @@ pub enum FetchError {
         /// Why the last one failed
         last: String,
     },
+    /// SIGTERM while waiting for the next attempt.
+    #[error("stopped on request while trying to fetch {url}; the last attempt failed: {last}")]
+    Stopped {
+        /// URL fit to be shown
+        url: String,
+        /// Why the last attempt failed
+        last: String,
+    },
     /// A loop of redirects.
     #[error("{url} redirects more than {} times", web::MOST_REDIRECTS)]
     Redirects {

@@ -106,6 +106,9 @@ impl<'a> Web<'a> {
                 });
             }
             self.clock.sleep(wait);
+            if self.clock.is_stop_asked() {
+                return Err(FetchError::Stopped { url: shown, last });
+            }
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
     }

@@ -14,6 +14,9 @@ pub trait Clock {
 
     /// Waits.
     fn sleep(&self, time: Duration);
+
+    /// Whether somebody has asked this process to stop (SIGTERM), so that a long wait must end.
+    fn is_stop_asked(&self) -> bool;
 }
 
 /// The machine's clock.
@@ -50,6 +53,10 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn is_stop_asked(&self) -> bool {
+        super::signals::terminated()
     }
 }
 
@@ -136,6 +143,10 @@ impl Clock for FakeClock {
     fn sleep(&self, time: Duration) {
         self.slept.borrow_mut().push(time);
         self.now.set(self.now.get().saturating_add(time));
+    }
+
+    fn is_stop_asked(&self) -> bool {
+        false
     }
 }
 
