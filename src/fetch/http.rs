@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proxy::Via;
 use crate::config::types::Hidden;
 
 /// Certificates that are trusted beside the system's, in DER.
@@ -39,8 +40,12 @@ pub struct Request {
     pub header_timeout: Option<Duration>,
     /// Time until all of it, the body too, must be over; `None` = without end
     pub budget: Option<Duration>,
-    /// Who is trusted
+    /// Who is trusted, the proxy too
     pub trust: Arc<Trust>,
+    /// The proxy to go through; `None` = straight
+    pub via: Option<Via>,
+    /// What is said beside the URL while it is waited for: the attempt, and how the last one failed
+    pub note: String,
 }
 
 /// An answer. The body may be read until it ends; it fails if it is cut short or the deadline passes.

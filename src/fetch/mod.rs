@@ -16,6 +16,7 @@ pub mod limit;
 pub mod network;
 pub mod oem;
 pub mod pem;
+pub mod proxy;
 pub mod settings;
 pub mod source;
 pub mod tls;
@@ -79,6 +80,38 @@ pub enum FetchError {
         url: String,
         /// Status code
         status: u16,
+    },
+    /// Like `Status`, when a proxy may have said it.
+    #[error(
+        "the proxy {proxy} or the server behind it refuses {url} with status {status}: check the URL, its httpHeaders and \
+         what the proxy lets through"
+    )]
+    ProxyStatus {
+        /// URL fit to be shown
+        url: String,
+        /// The proxy fit to be shown
+        proxy: String,
+        /// Status code
+        status: u16,
+    },
+    /// The proxy wants to know who asks (status 407).
+    #[error(
+        "the proxy {proxy} {problem} (status 407): write them into its URL, http://user:password@host:port"
+    )]
+    ProxyUser {
+        /// The proxy fit to be shown
+        proxy: String,
+        /// Whether it was told
+        problem: &'static str,
+    },
+    /// The config names a proxy that is none.
+    #[error("cannot fetch {url} through a proxy")]
+    Proxy {
+        /// URL fit to be shown
+        url: String,
+        /// Why
+        #[source]
+        source: proxy::ProxyError,
     },
     /// The total budget is used up.
     #[error(

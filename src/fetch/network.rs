@@ -10,11 +10,12 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 
 use super::http::{Http, HttpError, Method, Request, Response, Trust};
+use super::proxy::Via;
 use super::{tls, web};
 
 /// Time that a connection may take, TLS included.
@@ -42,7 +43,8 @@ impl Network {
 
     fn tls(&self, request: &Request, scheme: &str) -> Result<ClientConfig, HttpError> {
         let failed = |error: rustls::Error| HttpError::Invalid(format!("cannot set up TLS: {error}"));
-        if scheme != "https" {
+        let proxy = request.via.as_ref().map(|via| via.url.scheme());
+        if scheme != "https" && proxy != Some("https") {
             // Never used; and the bundle need not be parsed for it.
             return tls::config(&[], &Trust::default()).map_err(failed);
         }
@@ -64,23 +66,36 @@ impl Network {
 impl Http for Network {
     fn send(&self, request: &Request) -> Result<Response, HttpError> {
         let url = web::parse(request.url.reveal()).map_err(HttpError::Invalid)?;
-        let client = reqwest::Client::builder()
+        let tunnel = url.scheme() == "https";
+        let mut client = reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls(request, url.scheme())?)
+            // The environment's do not count.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .http1_only()
             .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|error| HttpError::Invalid(tell(error)))?;
+            .connect_timeout(CONNECT_TIMEOUT);
+        if let Some(via) = &request.via {
+            client = client.proxy(proxy(via, &url)?);
+        }
+        let client = client.build().map_err(|error| HttpError::Invalid(tell(error)))?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Put => reqwest::Method::PUT,
         };
         let mut builder = client.request(method, url);
+        let known = !tunnel
+            && request
+                .via
+                .as_ref()
+                .is_some_and(|via| via.authorization.is_some());
         for (name, value) in &request.headers {
+            if known && name.eq_ignore_ascii_case(PROXY_AUTHORIZATION.as_str()) {
+                // That of the proxy's URL counts, as in Go.
+                continue;
+            }
             let header = HeaderName::try_from(name.as_str())
                 .map_err(|_| HttpError::Invalid(format!("{name:?} is no name of an HTTP header")))?;
             let mut value = HeaderValue::try_from(value.reveal()).map_err(|_| {
@@ -100,10 +115,17 @@ impl Http for Network {
             (Some(headers), Some(deadline)) => Some(headers.min(deadline)),
             (headers, deadline) => headers.or(deadline),
         };
-        let response = match runtime.wait(builder.send(), end, &request.shown) {
+        let waits_for = format!("{}, {}", request.shown, request.note);
+        let response = match runtime.wait(builder.send(), end, &waits_for) {
             Some(Ok(response)) => response,
             Some(Err(error)) if error.is_builder() => return Err(HttpError::Invalid(tell(error))),
-            Some(Err(error)) => return Err(HttpError::Transport(tell(error))),
+            Some(Err(error)) => {
+                let text = tell(error);
+                return Err(HttpError::Transport(match &request.via {
+                    None => text,
+                    Some(via) => tell_of_proxy(&text, via, tunnel),
+                }));
+            }
             None => {
                 let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 return Err(match request.header_timeout {
@@ -125,10 +147,50 @@ impl Http for Network {
                 response,
                 chunk: io::Cursor::default(),
                 deadline,
-                shown: request.shown.clone(),
+                waits_for,
             }),
         })
     }
+}
+
+/// The proxy as reqwest takes it. The rules were applied before, so it is for every request of this client.
+fn proxy(via: &Via, url: &reqwest::Url) -> Result<reqwest::Proxy, HttpError> {
+    if url.scheme() == "https" && url.host_str().is_some_and(|host| host.starts_with('[')) {
+        // reqwest takes the brackets for a part of the name in the certificate.
+        return Err(HttpError::Invalid(format!(
+            "an https server named by its IPv6 address is not reached through the proxy {via}: name it by its host name, \
+             or list the address in ignition.proxy.noProxy"
+        )));
+    }
+    let proxy = reqwest::Proxy::all(via.url.as_str())
+        .map_err(|error| HttpError::Invalid(format!("the proxy {via} cannot be used: {}", tell(error))))?;
+    let Some(authorization) = &via.authorization else {
+        return Ok(proxy);
+    };
+    let mut value = HeaderValue::try_from(authorization.reveal())
+        .map_err(|_| HttpError::Invalid(format!("user and password of the proxy {via} cannot be sent")))?;
+    value.set_sensitive(true);
+    Ok(proxy.custom_http_auth(value))
+}
+
+/// Adds the proxy to what went wrong, and what can be done if it is the proxy's affair.
+fn tell_of_proxy(text: &str, via: &Via, tunnel: bool) -> String {
+    // The types of these errors are not public.
+    let has = |part: &str| text.contains(part);
+    let advice = if has("proxy authorization required") {
+        match via.authorization {
+            None => "; it wants user and password: write them into its URL, http://user:password@host:port",
+            Some(_) => "; it does not accept user and password of its URL: check them",
+        }
+    } else if has("tunnel error: unsuccessful") {
+        "; it does not let this through, or cannot reach the server: ask who runs it, or list the host in \
+         ignition.proxy.noProxy"
+    } else if has("failed to create underlying connection") || (!tunnel && has("error trying to connect")) {
+        "; the proxy itself cannot be reached: check its URL"
+    } else {
+        ""
+    };
+    format!("through the proxy {via}: {text}{advice}")
 }
 
 /// What went wrong, with its causes, without the URL.
@@ -164,7 +226,7 @@ impl Running {
     }
 
     /// Waits for `future` until `end`; says every ten seconds that it does. `None`: it is past the end.
-    fn wait<T>(&self, future: impl Future<Output = T>, end: Option<Instant>, shown: &str) -> Option<T> {
+    fn wait<T>(&self, future: impl Future<Output = T>, end: Option<Instant>, what: &str) -> Option<T> {
         let started = Instant::now();
         self.0.as_ref()?.block_on(async {
             let mut future = pin!(future);
@@ -177,7 +239,7 @@ impl Running {
                 if end.is_some_and(|end| Instant::now() >= end) {
                     return None;
                 }
-                tracing::info!("still waiting for {shown}, {} s now", started.elapsed().as_secs());
+                tracing::info!("still waiting for {what}, {} s now", started.elapsed().as_secs());
             }
         })
     }
@@ -197,7 +259,7 @@ struct Body {
     response: reqwest::Response,
     chunk: io::Cursor<Vec<u8>>,
     deadline: Option<Instant>,
-    shown: String,
+    waits_for: String,
 }
 
 impl Read for Body {
@@ -209,7 +271,7 @@ impl Read for Body {
             }
             match self
                 .runtime
-                .wait(self.response.chunk(), self.deadline, &self.shown)
+                .wait(self.response.chunk(), self.deadline, &self.waits_for)
             {
                 Some(Ok(Some(chunk))) => self.chunk = io::Cursor::new(chunk.to_vec()),
                 Some(Ok(None)) => return Ok(0),

@@ -10,6 +10,7 @@ use crate::config::types::Hidden;
 
 use super::FetchError;
 use super::http::{Http, HttpError, Method, Request, Response};
+use super::proxy::{self, Route, Via};
 use super::settings::Settings;
 use crate::sys::Clock;
 
@@ -61,19 +62,29 @@ impl<'a> Web<'a> {
         let headers = headers(&call.headers);
         let mut wait = FIRST_WAIT;
         let mut attempt: u64 = 0;
+        let mut last: Option<String> = None;
         loop {
             attempt = attempt.saturating_add(1);
             tracing::info!("{} {shown}: attempt {attempt}", method(call.method));
-            let last = match self.attempt(call, &shown, &headers, settings, deadline) {
-                Ok(response) if response.status >= 500 || call.retry_also.contains(&response.status) => {
-                    format!("the server answered with status {}", response.status)
+            let note = match &last {
+                None => format!("attempt {attempt}"),
+                Some(last) => format!("attempt {attempt}, the one before failed: {last}"),
+            };
+            let failed = match self.attempt(call, &shown, &headers, settings, deadline, note) {
+                Ok(Answer { response, proxy })
+                    if response.status >= 500 || call.retry_also.contains(&response.status) =>
+                {
+                    let who = match proxy {
+                        None => "the server".to_owned(),
+                        Some(via) => format!("the proxy {via} or the server behind it"),
+                    };
+                    format!("{who} answered with status {}", response.status)
                 }
-                Ok(response) => {
+                Ok(Answer { response, proxy }) => {
                     tracing::info!("{} {shown}: status {}", method(call.method), response.status);
                     return match response.status {
                         200 | 204 => Ok(response.body),
-                        404 => Err(FetchError::NotFound { url: shown }),
-                        status => Err(FetchError::Status { url: shown, status }),
+                        status => Err(refused(shown, status, proxy.as_ref())),
                     };
                 }
                 Err(Attempt::Stop(error)) => return Err(error),
@@ -93,7 +104,7 @@ impl<'a> Web<'a> {
                 }
             };
             tracing::info!(
-                "{} {shown}: attempt {attempt} failed, next in {} ms: {last}",
+                "{} {shown}: attempt {attempt} failed, next in {} ms: {failed}",
                 method(call.method),
                 wait.as_millis()
             );
@@ -102,9 +113,10 @@ impl<'a> Web<'a> {
                 return Err(FetchError::Timeout {
                     url: shown,
                     attempts: attempt,
-                    last,
+                    last: failed,
                 });
             }
+            last = Some(failed);
             self.clock.sleep(wait);
             if self.clock.is_stop_asked() {
                 return Err(FetchError::Stopped { url: shown, last });
@@ -121,7 +133,8 @@ impl<'a> Web<'a> {
         headers: &[(String, Hidden)],
         settings: &Settings,
         deadline: Option<Duration>,
-    ) -> Result<Response, Attempt> {
+        note: String,
+    ) -> Result<Answer, Attempt> {
         let mut request = Request {
             method: call.method,
             url: call.url.clone(),
@@ -130,6 +143,8 @@ impl<'a> Web<'a> {
             header_timeout: settings.headers,
             budget: None,
             trust: settings.trust.clone(),
+            via: None,
+            note,
         };
         for _ in 0..=MOST_REDIRECTS {
             let stop = |problem: String| {
@@ -139,14 +154,30 @@ impl<'a> Web<'a> {
                 })
             };
             let url = parse(request.url.reveal()).map_err(stop)?;
-            refuse_proxied(&url, settings).map_err(Attempt::Stop)?;
+            request.via = match proxy::route(&settings.proxy, &url) {
+                Ok(Route::Direct) => None,
+                Ok(Route::Via(via)) => Some(via),
+                Err(source) => {
+                    return Err(Attempt::Stop(FetchError::Proxy {
+                        url: request.shown,
+                        source,
+                    }));
+                }
+            };
+            if let Some(via) = &request.via {
+                tracing::info!("{} goes through the proxy {via}", request.shown);
+            }
             request.budget = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
             let response = self.http.send(&request).map_err(Attempt::Http)?;
-            if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
-            }
-            let Some(location) = &response.location else {
-                return Ok(response);
+            let location = match &response.location {
+                Some(location) if matches!(response.status, 301 | 302 | 303 | 307 | 308) => location,
+                _ => {
+                    return Ok(Answer {
+                        // What comes out of a tunnel is the server's own.
+                        proxy: request.via.filter(|_| url.scheme() == "http"),
+                        response,
+                    });
+                }
             };
             let target = url
                 .join(location.reveal())
@@ -162,6 +193,33 @@ impl<'a> Web<'a> {
         Err(Attempt::Stop(FetchError::Redirects {
             url: shown.to_owned(),
         }))
+    }
+}
+
+/// What an attempt came to.
+struct Answer {
+    response: Response,
+    /// The proxy that may have given it instead of the server
+    proxy: Option<Via>,
+}
+
+/// An answer that is final and no success.
+fn refused(url: String, status: u16, proxy: Option<&Via>) -> FetchError {
+    match (status, proxy) {
+        (404, _) => FetchError::NotFound { url },
+        (407, Some(via)) => FetchError::ProxyUser {
+            proxy: via.to_string(),
+            problem: match via.authorization {
+                None => "wants user and password",
+                Some(_) => "does not accept user and password of its URL",
+            },
+        },
+        (status, Some(via)) => FetchError::ProxyStatus {
+            url,
+            proxy: via.to_string(),
+            status,
+        },
+        (status, None) => FetchError::Status { url, status },
     }
 }
 
@@ -203,29 +261,6 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
             "a redirect leads to the scheme {other:?}; only http and https are followed"
         )),
     }
-}
-
-/// A proxy that the config asks for must not be passed by. Go never uses one for this machine itself.
-fn refuse_proxied(url: &Url, settings: &Settings) -> Result<(), FetchError> {
-    let (asked, key) = match url.scheme() {
-        "https" => (&settings.proxy.https_proxy, "httpsProxy"),
-        _ => (&settings.proxy.http_proxy, "httpProxy"),
-    };
-    let local = url.host_str().is_some_and(|host| {
-        host == "localhost"
-            || host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    });
-    if local || asked.as_ref().is_none_or(|proxy| proxy.reveal().is_empty()) {
-        return Ok(());
-    }
-    Err(FetchError::NotBuilt {
-        url: display(url.as_str()),
-        what: format!("fetching through ignition.proxy.{key}"),
-    })
 }
 
 /// The headers that go out: defaults, each replaced by the config's header of that name; of several the last counts.

@@ -211,30 +211,119 @@ fn redirects_that_lead_nowhere() {
     assert_eq!(http.requests().len(), MOST_REDIRECTS + 1);
 }
 
+/// Settings with a proxy for `http:` and another for `https:`.
+fn proxied() -> Settings {
+    let mut settings = settings(Some(4));
+    settings.proxy.http_proxy = Some("http://canary:canary@plain:3128".into());
+    settings.proxy.https_proxy = Some("http://tls:3129".into());
+    settings.proxy.no_proxy = vec!["near.example".to_owned()];
+    settings
+}
+
 #[test]
-fn a_proxy_is_refused_and_not_passed_by() {
+fn every_hop_takes_the_way_that_its_url_has() {
+    let http = FakeHttp::default();
+    http.redirect(302, "https://far.example/");
+    http.redirect(302, "http://near.example/");
+    http.redirect(302, "http://localhost/");
+    http.redirect(302, "http://far.example/again");
+    http.answer(200, b"");
+    let clock = FakeClock::new();
+    Web::new(&http, &clock)
+        .call(&call("http://far.example/"), &proxied())
+        .unwrap();
+    let ways: Vec<_> = http
+        .requests()
+        .iter()
+        .map(|request| request.via.as_ref().map(|via| via.url.to_string()))
+        .collect();
+    let (plain, tls) = (
+        Some("http://plain:3128/".to_owned()),
+        Some("http://tls:3129/".to_owned()),
+    );
+    assert_eq!(ways, [plain.clone(), tls, None, None, plain]);
+    assert!(!format!("{:?}", http.requests()).contains("canary"));
+}
+
+#[test]
+fn a_proxy_that_is_none_is_not_passed_by() {
+    let http = FakeHttp::default();
+    let clock = FakeClock::new();
+    let mut settings = settings(None);
+    settings.proxy.http_proxy = Some("http://".into());
+    let error = Web::new(&http, &clock)
+        .call(&call("http://far.example/?canary"), &settings)
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, FetchError::Proxy { .. }), "{error}");
+    assert!(!format!("{error} {error:?}").contains("canary"));
+    assert!(http.requests().is_empty() && clock.slept().is_empty());
+}
+
+#[test]
+fn statuses_that_a_proxy_may_have_given() {
     let table = [
-        ("http://h/", Some("http://u:canary@p"), None, true),
-        ("http://h/", None, Some("http://p"), false),
-        ("https://h/", Some("http://p"), None, false),
-        ("https://h/", None, Some("http://p"), true),
-        ("http://127.0.0.1:80/", Some("http://p"), None, false),
-        ("http://[::1]/", Some("http://p"), None, false),
-        ("http://localhost/", Some("http://p"), None, false),
-        ("http://h/", Some(""), None, false),
+        // URL, status, whether the proxy is named, what else is said
+        ("http://far.example/", 403, true, "lets through"),
+        (
+            "http://far.example/",
+            407,
+            true,
+            "does not accept user and password",
+        ),
+        ("http://far.example/", 404, false, "not found"),
+        ("http://near.example/", 403, false, "the server refuses"),
+        ("http://near.example/", 407, false, "the server refuses"),
+        ("https://far.example/", 403, false, "the server refuses"),
     ];
-    for (url, http_proxy, https_proxy, refused) in table {
+    for (url, status, named, part) in table {
         let http = FakeHttp::default();
-        http.answer(200, b"");
+        http.answer(status, b"");
         let clock = FakeClock::new();
-        let mut settings = settings(None);
-        settings.proxy.http_proxy = http_proxy.map(Hidden::from);
-        settings.proxy.https_proxy = https_proxy.map(Hidden::from);
-        let got = Web::new(&http, &clock).call(&call(url), &settings).map(|_| ());
-        assert_eq!(got.is_err(), refused, "{url}");
-        if let Err(error) = got {
-            assert!(matches!(error, FetchError::NotBuilt { .. }));
-            assert!(!error.to_string().contains("canary"));
-        }
+        let error = Web::new(&http, &clock)
+            .call(&call(url), &proxied())
+            .map(|_| ())
+            .unwrap_err();
+        let text = error.to_string();
+        assert_eq!(
+            text.contains("http://plain:3128 (ignition.proxy.httpProxy)"),
+            named,
+            "{text}"
+        );
+        assert!(text.contains(part) && !text.contains("canary"), "{text}");
+        assert_eq!(http.requests().len(), 1, "{status} is final");
     }
+    let http = FakeHttp::default();
+    for _ in 0..20 {
+        http.answer(502, b"");
+    }
+    let clock = FakeClock::new();
+    let error = Web::new(&http, &clock)
+        .call(&call("http://far.example/"), &proxied())
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(waits(&clock), [200, 400, 800, 1600]);
+    assert!(
+        error.to_string().contains("the proxy http://plain:3128"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_said_while_waiting_names_attempt_and_last_error() {
+    let http = FakeHttp::default();
+    http.fail(HttpError::Transport("connection refused".to_owned()));
+    http.answer(200, b"");
+    let clock = FakeClock::new();
+    Web::new(&http, &clock)
+        .call(&call("http://h/"), &settings(None))
+        .unwrap();
+    let notes: Vec<String> = http.requests().into_iter().map(|request| request.note).collect();
+    assert_eq!(
+        notes,
+        [
+            "attempt 1",
+            "attempt 2, the one before failed: connection refused"
+        ]
+    );
 }
