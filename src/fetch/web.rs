@@ -116,11 +116,14 @@ impl<'a> Web<'a> {
                     last: failed,
                 });
             }
-            last = Some(failed);
             self.clock.sleep(wait);
             if self.clock.is_stop_asked() {
-                return Err(FetchError::Stopped { url: shown, last });
+                return Err(FetchError::Stopped {
+                    url: shown,
+                    last: failed,
+                });
             }
+            last = Some(failed);
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
     }

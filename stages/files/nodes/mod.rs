@@ -127,6 +127,15 @@ fn refuse_same_place(entries: &[Entry<'_>]) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// Refuses to put something where a node is that the config does not overwrite.
+fn in_the_way(node: &Node, path: &RootPath, wanted: &str, pointer: &Pointer) -> PlanError {
+    refuse(
+        pointer.key("path"),
+        format!("{} is there already, at {path}", describe(node)),
+        format!("set \"overwrite\": true to replace it with {wanted}, or choose another path"),
+    )
+}
+
 fn plan_directory(
     planner: &mut Planner<'_>,
     wanted: &Directory,
@@ -149,11 +158,7 @@ fn plan_directory(
             None
         }
         Some(node) => {
-            return Err(refuse(
-                pointer.key("path"),
-                format!("{} is there already, at {path}", describe(&node)),
-                "set \"overwrite\": true to replace it with a directory, or choose another path",
-            ));
+            return Err(in_the_way(&node, path, "a directory", pointer));
         }
         None => None,
     };
@@ -198,11 +203,7 @@ fn plan_file(
             None
         }
         Some(node) => {
-            return Err(refuse(
-                pointer.key("path"),
-                format!("{} is there already, at {path}", describe(&node)),
-                "set \"overwrite\": true to replace it with a file, or choose another path",
-            ));
+            return Err(in_the_way(&node, path, "a file", pointer));
         }
         None => None,
     };
@@ -312,11 +313,7 @@ fn plan_symlink(
             return planner.push(kept, Change::Keep { reason }, pointer);
         }
         if !overwrite && !planner.progress().intends(path) {
-            return Err(refuse(
-                pointer.key("path"),
-                format!("{} is there already, at {path}", describe(&node)),
-                "set \"overwrite\": true to replace it with this link, or choose another path",
-            ));
+            return Err(in_the_way(&node, path, "this link", pointer));
         }
         planner.remove(path, &node, pointer)?;
     }
@@ -384,11 +381,7 @@ fn plan_hard_link(
             return planner.push(action, Change::Keep { reason }, pointer);
         }
         if !overwrite && !planner.progress().intends(path) {
-            return Err(refuse(
-                pointer.key("path"),
-                format!("{} is there already, at {path}", describe(&node)),
-                "set \"overwrite\": true to replace it with this link, or choose another path",
-            ));
+            return Err(in_the_way(&node, path, "this link", pointer));
         }
         if target.starts_with(path) {
             return Err(refuse(
