@@ -83,8 +83,8 @@ pub enum FetchError {
     },
     /// Like `Status`, when a proxy may have said it.
     #[error(
-        "the proxy {proxy} or the server behind it refuses {url} with status {status}: check the URL, its httpHeaders and \
-         what the proxy lets through"
+        "the proxy {proxy} or the server behind it refuses {url} with status {status}: check the URL, its httpHeaders, \
+         what the proxy lets through, and user and password in its URL"
     )]
     ProxyStatus {
         /// URL fit to be shown

@@ -120,10 +120,11 @@ impl Http for Network {
             Some(Ok(response)) => response,
             Some(Err(error)) if error.is_builder() => return Err(HttpError::Invalid(tell(error))),
             Some(Err(error)) => {
+                let connect = error.is_connect();
                 let text = tell(error);
                 return Err(HttpError::Transport(match &request.via {
                     None => text,
-                    Some(via) => tell_of_proxy(&text, via, tunnel),
+                    Some(via) => tell_of_proxy(&text, via, connect && !tunnel),
                 }));
             }
             None => {
@@ -173,8 +174,9 @@ fn proxy(via: &Via, url: &reqwest::Url) -> Result<reqwest::Proxy, HttpError> {
     Ok(proxy.custom_http_auth(value))
 }
 
-/// Adds the proxy to what went wrong, and what can be done if it is the proxy's affair.
-fn tell_of_proxy(text: &str, via: &Via, tunnel: bool) -> String {
+/// Adds the proxy to what went wrong, and what can be done if it is the proxy's affair. `at_proxy`: it is known that no
+/// connection to the proxy came about.
+fn tell_of_proxy(text: &str, via: &Via, at_proxy: bool) -> String {
     // The types of these errors are not public.
     let has = |part: &str| text.contains(part);
     let advice = if has("proxy authorization required") {
@@ -183,9 +185,9 @@ fn tell_of_proxy(text: &str, via: &Via, tunnel: bool) -> String {
             Some(_) => "; it does not accept user and password of its URL: check them",
         }
     } else if has("tunnel error: unsuccessful") {
-        "; it does not let this through, or cannot reach the server: ask who runs it, or list the host in \
-         ignition.proxy.noProxy"
-    } else if has("failed to create underlying connection") || (!tunnel && has("error trying to connect")) {
+        "; it does not let this through, does not know the user of its URL, or cannot reach the server: ask who runs it, \
+         or list the host in ignition.proxy.noProxy"
+    } else if has("failed to create underlying connection") || (at_proxy && !has("certificate")) {
         "; the proxy itself cannot be reached: check its URL"
     } else {
         ""

@@ -48,6 +48,8 @@ fn this_machine_is_never_proxied() {
         ("LOCALHOST", true),
         ("localhost:8080", true),
         ("127.0.0.1", true),
+        ("127.1", true),
+        ("0x7f000001", true),
         ("127.9.9.9:80", true),
         ("[::1]", true),
         ("[::ffff:127.0.0.1]", true),

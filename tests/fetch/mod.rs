@@ -1,5 +1,6 @@
 //! Fetching over real connections.
 
+mod proxy;
 mod server;
 mod system;
 mod tls;
@@ -9,7 +10,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ignition_rs::config::types::{HttpHeader, Resource, Verification};
+use ignition_rs::config::types::{HttpHeader, Proxy, Resource, Verification};
 use ignition_rs::fetch::hash::{Function, Hash};
 use ignition_rs::fetch::http::Trust;
 use ignition_rs::fetch::network::Network;
@@ -31,6 +32,7 @@ struct Client {
     total: Duration,
     headers: Duration,
     trust: Vec<Vec<u8>>,
+    proxy: Proxy,
 }
 
 impl Client {
@@ -39,6 +41,7 @@ impl Client {
             total: Duration::from_secs(20),
             headers: Duration::from_secs(10),
             trust: Vec::new(),
+            proxy: Proxy::default(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Client {
         let mut settings = Settings::at_start(Duration::ZERO);
         settings.total = Some(self.total);
         settings.headers = Some(self.headers);
+        settings.proxy = self.proxy.clone();
         settings.trust = Arc::new(Trust {
             extra: self.trust.clone(),
         });

@@ -35,15 +35,19 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn plain(script: Vec<Answer>) -> Self {
-        Self::start(script, None)
+        Self::plain_at("127.0.0.1", script)
     }
 
-    pub(super) fn tls(script: Vec<Answer>, config: ServerConfig) -> Self {
-        Self::start(script, Some(Arc::new(config)))
+    pub(super) fn plain_at(address: &str, script: Vec<Answer>) -> Self {
+        Self::start(address, script, None)
     }
 
-    fn start(script: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    pub(super) fn tls_at(address: &str, script: Vec<Answer>, config: ServerConfig) -> Self {
+        Self::start(address, script, Some(Arc::new(config)))
+    }
+
+    fn start(address: &str, script: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);

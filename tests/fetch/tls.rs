@@ -10,23 +10,28 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::server::{Server, answer};
 use super::{Client, resource};
 
-fn server(certificate: &Certificate, key: &KeyPair, answers: usize) -> Server {
+/// What a server with this certificate needs.
+pub(super) fn config(certificate: &Certificate, key: &KeyPair) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(provider)
+    ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    Server::tls(vec![answer(200, "", b"secret"); answers], config)
+        .unwrap()
 }
 
-fn params(names: &[&str]) -> CertificateParams {
+fn server(certificate: &Certificate, key: &KeyPair, answers: usize) -> Server {
+    let script = vec![answer(200, "", b"secret"); answers];
+    Server::tls_at("127.0.0.1", script, config(certificate, key))
+}
+
+pub(super) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub(super) fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = params(&[]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
