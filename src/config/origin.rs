@@ -267,8 +267,19 @@ fn displayed(name: &str) -> String {
     if is_data {
         return "a data: URL".to_owned();
     }
-    let Some((scheme, rest)) = name.split_once("://") else {
-        return name.to_owned();
+    let is_scheme = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let Some((scheme, rest)) = name.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
+        // Where the slashes are missing, credentials may stand anywhere: `http:user:password@host`.
+        return match name.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) && !rest.is_empty() => format!("{scheme}:…"),
+            Some((start, _)) if !start.starts_with('/') && name.contains('@') => {
+                "a URL that is not valid".to_owned()
+            }
+            _ => name.to_owned(),
+        };
     };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (host, path) = match rest.find('/') {

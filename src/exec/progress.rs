@@ -18,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use crate::PROGRESS_PATH;
+use crate::config::grammar::url::hex_digit;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::stages::Progress;
 use crate::sys::sysroot::{AppendFile, Sysroot, SysrootError};
@@ -234,10 +235,8 @@ fn decode(text: &str) -> OsString {
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
-            let hex: Vec<u8> = rest.by_ref().take(2).collect();
-            let value = std::str::from_utf8(&hex)
-                .ok()
-                .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            let mut digit = || rest.next().and_then(hex_digit);
+            let value = digit().and_then(|high| digit().map(|low| high << 4 | low));
             bytes.push(value.unwrap_or(b'?'));
         } else {
             bytes.push(byte);
@@ -278,6 +277,20 @@ mod tests {
             "ignition-rs progress 1 zz\nfile /a\n",
         ] {
             assert_eq!(parse(foreign.as_bytes()), Progress::default(), "{foreign:?}");
+        }
+    }
+
+    /// Its sibling in digests was found by fuzzing: `%+f` was read as `%0f`.
+    #[test]
+    fn an_escape_has_digits_and_no_signs() {
+        for (text, expected) in [
+            ("%0f", "\u{f}"),
+            ("a%41%4a", "aAJ"),
+            ("%+f", "?f"),
+            ("%", "?"),
+            ("%4", "?"),
+        ] {
+            assert_eq!(decode(text), expected, "{text}");
         }
     }
 

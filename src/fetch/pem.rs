@@ -63,6 +63,10 @@ fn block(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
                     None => break,
                 }
             }
+            // A block within a block is no base64. To look for the end from each BEGIN line would take the square of the text.
+            if armour(next, b"-----BEGIN ").is_some() {
+                break;
+            }
             if !(digits.is_empty() && next.contains(&b':')) {
                 digits.extend(next.iter().filter(|byte| !byte.is_ascii_whitespace()));
             }
@@ -130,6 +134,29 @@ mod tests {
         assert_eq!(certificates(text.as_bytes()), Ok(vec![der.clone(), der.clone()]));
         let with_header = one.replacen("-----\n", "-----\nProc-Type: 4\n\n", 1);
         assert_eq!(certificates(with_header.as_bytes()), Ok(vec![der]));
+    }
+
+    /// From each of them the END line was looked for, which took hours.
+    #[test]
+    fn many_begin_lines_take_no_square_of_time() {
+        let text = format!(
+            "{}-----END OTHER-----\n",
+            "-----BEGIN CERTIFICATE-----\n".repeat(1 << 18)
+        );
+        assert_eq!(
+            certificates(text.as_bytes()),
+            Err(PemError::Leftover { blocks: 0 })
+        );
+    }
+
+    #[test]
+    fn a_block_in_a_block_is_skipped() {
+        let der = authority();
+        let text = format!(
+            "-----BEGIN CERTIFICATE-----\nMAAA\n{}",
+            bundle("CERTIFICATE", &der)
+        );
+        assert_eq!(certificates(text.as_bytes()), Ok(vec![der]));
     }
 
     #[test]

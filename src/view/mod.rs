@@ -18,6 +18,8 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
+use crate::config::grammar::url::hex_digit;
+
 /// Who owns a node: an id, or an account that this run creates and whose id is known only after that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,11 +110,13 @@ impl Digest {
     /// Reads 128 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 64];
-        if text.len() != 128 || !text.is_ascii() {
+        if text.len() != 128 {
             return None;
         }
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+            // The standard parser also takes a sign.
+            let [high, low] = pair else { return None };
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
         }
         Some(Self(bytes))
     }
@@ -270,4 +274,20 @@ pub enum Account<'a> {
     User(&'a str),
     /// A group: group and gshadow
     Group(&'a str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing (`fuzz/targets/hash.rs`): `+f` was read as `0f`.
+    #[test]
+    fn a_digest_has_digits_and_no_signs() {
+        let digits = "0f".repeat(64);
+        assert_eq!(Digest::from_hex(&digits), Some(Digest([0x0f; 64])));
+        assert_eq!(Digest::from_hex(&digits.to_uppercase()), Some(Digest([0x0f; 64])));
+        for other in ["+f".repeat(64), "é".repeat(64), "0f".repeat(63), "0g".repeat(64)] {
+            assert_eq!(Digest::from_hex(&other), None, "{other}");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! read buffer of 4096 bytes between tokens: what it accepts depends on where in the buffer a long line lies. The
 //! buffer is followed here, so that the same units pass.
 
+use std::rc::Rc;
+
 use thiserror::Error;
 
 use crate::config::types::Hidden;
@@ -50,8 +52,8 @@ pub enum UnitError {
 /// One `NAME=VALUE` of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitOption {
-    /// The section that it stands in, without brackets
-    pub section: String,
+    /// The section that it stands in, without brackets; shared, because it may be as long as the unit
+    pub section: Rc<str>,
     /// What is before the `=`, without blanks around it
     pub name: String,
     /// What is after the `=`; continuation lines keep their `\` and line feed
@@ -67,7 +69,7 @@ pub fn lex(text: &str) -> Result<Vec<UnitOption>, UnitError> {
         line_end: None,
     };
     let mut options = Vec::new();
-    let mut section: Option<String> = None;
+    let mut section: Option<Rc<str>> = None;
     loop {
         reader.guard()?;
         let before = reader;
@@ -75,13 +77,13 @@ pub fn lex(text: &str) -> Result<Vec<UnitOption>, UnitError> {
             return Ok(options);
         };
         match (first, &section) {
-            ('[', _) => section = Some(reader.header(&before)?),
+            ('[', _) => section = Some(reader.header(&before)?.into()),
             ('#' | ';', _) => reader.comment()?,
             (_, None) => {}
             (first, Some(_)) if first.is_whitespace() => {}
             (_, Some(name)) => {
                 reader.back(&before);
-                let name = name.clone();
+                let name = Rc::clone(name);
                 options.push(reader.option(name)?);
             }
         }
@@ -90,7 +92,7 @@ pub fn lex(text: &str) -> Result<Vec<UnitOption>, UnitError> {
 
 /// Whether an enabled unit would be linked: an option stands in `[Install]`.
 pub fn has_install(options: &[UnitOption]) -> bool {
-    options.iter().any(|option| option.section == "Install")
+    options.iter().any(|option| &*option.section == "Install")
 }
 
 /// The text, and how much of it the read buffer would hold.
@@ -218,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An option, from its name to the end of its last line.
-    fn option(&mut self, section: String) -> Result<UnitOption, UnitError> {
+    fn option(&mut self, section: Rc<str>) -> Result<UnitOption, UnitError> {
         self.guard()?;
         let start = *self;
         let mut name = String::new();
@@ -264,7 +266,7 @@ mod tests {
         let options = lex(text).unwrap();
         options
             .into_iter()
-            .map(|option| (option.section, option.name, option.value.0))
+            .map(|option| (option.section.to_string(), option.name, option.value.0))
             .collect()
     }
 
@@ -333,6 +335,19 @@ mod tests {
         ] {
             assert_eq!(lex(&text).err(), expected, "{} bytes", text.len());
         }
+    }
+
+    /// A copy for each option took the square of the unit's length.
+    #[test]
+    fn a_long_section_name_is_held_once() {
+        let text = format!("[{}]\n{}", "A\n".repeat(10_000), "B=c\n".repeat(10_000));
+        let options = lex(&text).unwrap();
+        assert_eq!(options.len(), 10_000);
+        assert!(
+            options
+                .iter()
+                .all(|option| Rc::ptr_eq(&option.section, &options[0].section))
+        );
     }
 
     #[test]

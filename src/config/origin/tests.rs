@@ -159,3 +159,19 @@ fn names_of_documents() {
         assert_eq!(displayed(name), expected);
     }
 }
+
+/// Found by fuzzing (`fuzz/targets/url.rs`): such a URL was shown whole.
+#[test]
+fn names_hide_credentials_of_urls_without_slashes() {
+    for (name, expected) in [
+        ("http:user:canary@host/x", "http:…"),
+        ("oem::canary@", "oem:…"),
+        ("http:u:canary@h/?x=http://h", "http:…"),
+        ("user:canary@host", "user:…"),
+        ("us_er:canary@host", "a URL that is not valid"),
+        ("us_er:canary@host/http://x", "a URL that is not valid"),
+        ("/a:b@c", "/a:b@c"),
+    ] {
+        assert_eq!(displayed(name), expected);
+    }
+}

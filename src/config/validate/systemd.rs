@@ -70,6 +70,8 @@ fn check_templates(systemd: &Systemd, list: &Pointer, report: &mut Report) {
         .iter()
         .map(|unit| (unit.name.as_str(), unit))
         .collect();
+    // Many instances may have one template: it is read once.
+    let mut silent: HashMap<String, bool> = HashMap::new();
     for (index, unit) in systemd.units.iter().enumerate() {
         if unit.enabled != Some(true) {
             continue;
@@ -83,7 +85,10 @@ fn check_templates(systemd: &Systemd, list: &Pointer, report: &mut Report) {
         else {
             continue;
         };
-        if unit::lex(text).is_ok_and(|options| !unit::has_install(&options)) {
+        let is_silent = silent
+            .entry(template.clone())
+            .or_insert_with(|| unit::lex(text).is_ok_and(|options| !unit::has_install(&options)));
+        if *is_silent {
             let message =
                 format!("the template {template:?} has no [Install] option, so enabling this has no effect");
             warning(report, list.index(index).key("contents"), message);

@@ -118,3 +118,22 @@ fn nodes_that_would_overwrite_units() {
     ];
     check_table(vec![(V3_0, V3_7, config, &expected)]);
 }
+
+/// Reading the template for each instance took minutes.
+#[test]
+fn a_template_of_many_instances_is_read_once() {
+    let mut units: Vec<Value> = (0..5_000)
+        .map(|number| json!({"name": format!("a@{number}.service"), "enabled": true}))
+        .collect();
+    let contents = format!("[Service]\n{}", "A=b\n".repeat(100_000));
+    units.push(json!({"name": "a@.service", "contents": contents}));
+    let config = json!({"ignition": {"version": "3.5.0"}, "systemd": {"units": units}});
+    let parsed = crate::config::parse(config.to_string().as_bytes()).unwrap();
+    let silent = parsed
+        .report
+        .entries
+        .iter()
+        .filter(|entry| entry.message.starts_with("the template"))
+        .count();
+    assert_eq!(silent, 5_000);
+}
