@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 use super::server::{Act, Server, answer};
-use super::{Client, resource, tls};
+use super::{Client, fetch_stage, resource, tls};
 use crate::support::programs;
 
 /// Where servers are that may be proxied; from a block for documentation.
@@ -422,8 +422,6 @@ fn the_config_decides_and_not_the_environment() {
             vec![answer(200, "", br#"{"ignition": {"version": "3.4.0"}}"#); 2],
         );
         let directory = TempDir::new().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        std::os::unix::fs::symlink(programs::BINARY, at("ignition")).unwrap();
         for proxied in [false, true] {
             let mut config = serde_json::json!({"ignition": {
                 "version": "3.4.0",
@@ -433,16 +431,7 @@ fn the_config_decides_and_not_the_environment() {
             if proxied {
                 config["ignition"]["proxy"] = serde_json::json!({"httpProxy": proxy.url()});
             }
-            fs::write(at("config"), config.to_string()).unwrap();
-            let _ = fs::remove_file(at("cache"));
-            let mut program = programs::Program::new(at("ignition"))
-                .args(["-platform", "file", "-stage", "fetch", "-log-to-stdout"])
-                .args(["-root".as_ref(), directory.path().as_os_str()])
-                .args(["-config-cache".as_ref(), at("cache").as_os_str()])
-                .args(["-neednet".as_ref(), at("neednet").as_os_str()])
-                .args(["-state-file".as_ref(), at("state").as_os_str()])
-                .env("IGNITION_CONFIG_FILE", at("config"))
-                .env("IGNITION_SYSTEM_CONFIG_DIR", at("system"));
+            let mut program = fetch_stage(directory.path(), &config);
             for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
                 program = program.env(name, &dead);
             }
