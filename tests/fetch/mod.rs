@@ -78,14 +78,17 @@ impl Client {
 
 /// The stage `fetch` with this config, everything below a directory.
 fn fetch_stage(directory: &Path, config: &serde_json::Value) -> Program {
+    fetch_stage_of(BINARY, directory, config)
+}
+
+/// The same with any engine.
+fn fetch_stage_of(engine: &str, directory: &Path, config: &serde_json::Value) -> Program {
     let at = |name: &str| directory.join(name);
-    std::fs::write(at("config"), config.to_string()).unwrap();
-    for (old, link) in [("cache", false), ("ignition", true)] {
+    for old in ["cache", "ignition"] {
         let _ = std::fs::remove_file(at(old));
-        if link {
-            std::os::unix::fs::symlink(BINARY, at(old)).unwrap();
-        }
     }
+    std::fs::write(at("config"), config.to_string()).unwrap();
+    std::os::unix::fs::symlink(engine, at("ignition")).unwrap();
     Program::new(at("ignition"))
         .args(["-platform", "file", "-stage", "fetch", "-log-to-stdout"])
         .args(["-root".as_ref(), directory.as_os_str()])
