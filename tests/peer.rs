@@ -26,7 +26,7 @@ use exceptions::{EXCEPTIONS, Exception};
 use http::Server;
 
 /// The real engine.
-const PEER: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
+pub(crate) const PEER: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 /// Its validator.
 const PEER_VALIDATE: &str = "/usr/bin/ignition-validate";
 
@@ -197,7 +197,7 @@ fn replace(bytes: &[u8], what: &str, with: &str) -> Vec<u8> {
 }
 
 /// Whether the peer can be run here; says so if not. In CI it must.
-fn present() -> bool {
+pub(crate) fn present() -> bool {
     if !programs::privileged() {
         return false;
     }

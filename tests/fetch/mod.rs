@@ -7,6 +7,7 @@ mod tls;
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use ignition_rs::fetch::{Fetch, FetchError, Fetcher as _, read_all, shown};
 use ignition_rs::sys::clock::SystemClock;
 use ignition_rs::sys::host::Host;
 
+use tempfile::TempDir;
+
+use crate::support::programs::{BINARY, Program};
 use server::{Act, Server, answer};
 
 fn resource(url: &str) -> Resource {
@@ -70,6 +74,55 @@ impl Client {
         }
         text
     }
+}
+
+/// The stage `fetch` with this config, everything below a directory.
+fn fetch_stage(directory: &Path, config: &serde_json::Value) -> Program {
+    fetch_stage_of(BINARY, directory, config)
+}
+
+/// The same with any engine.
+fn fetch_stage_of(engine: &str, directory: &Path, config: &serde_json::Value) -> Program {
+    let at = |name: &str| directory.join(name);
+    for old in ["cache", "ignition"] {
+        let _ = std::fs::remove_file(at(old));
+    }
+    std::fs::write(at("config"), config.to_string()).unwrap();
+    std::os::unix::fs::symlink(engine, at("ignition")).unwrap();
+    Program::new(at("ignition"))
+        .args(["-platform", "file", "-stage", "fetch", "-log-to-stdout"])
+        .args(["-root".as_ref(), directory.as_os_str()])
+        .args(["-config-cache".as_ref(), at("cache").as_os_str()])
+        .args(["-neednet".as_ref(), at("neednet").as_os_str()])
+        .args(["-state-file".as_ref(), at("state").as_os_str()])
+        .env("IGNITION_CONFIG_FILE", at("config"))
+        .env("IGNITION_SYSTEM_CONFIG_DIR", at("system"))
+}
+
+/// Takes eleven seconds: the rule is a line at least every ten.
+#[test]
+fn a_long_wait_says_what_for_which_attempt_and_the_last_error() {
+    let config = br#"{"ignition": {"version": "3.4.0"}}"#;
+    let late = [
+        vec![Act::Wait(Duration::from_millis(10_800))],
+        answer(200, "", config),
+    ]
+    .concat();
+    let server = Server::plain(vec![answer(503, "", b""), late]);
+    let directory = TempDir::new().unwrap();
+    let config = serde_json::json!({"ignition": {
+        "version": "3.4.0",
+        "timeouts": {"httpResponseHeaders": 15, "httpTotal": 60},
+        "config": {"replace": {"source": server.url_of("user:canary", "/x?canary")}},
+    }});
+    let ran = fetch_stage(directory.path(), &config).run();
+    ran.expect_code(0);
+    let want = format!(
+        "still waiting for {}, attempt 2, the one before failed: the server answered with status 503, 10 s now",
+        server.url("/x?…")
+    );
+    assert!(ran.stdout.contains(&want), "{want} in {}", ran.stdout);
+    assert!(!ran.stdout.contains("user:canary"), "{}", ran.stdout);
 }
 
 #[test]
