@@ -34,7 +34,12 @@ fn others_stay(before: &[u8], after: &[u8], name: &str) {
     assert_eq!(old, new, "other lines stay");
     let is_there = is_there.expect("the account has a line afterwards");
     let Some(was_there) = was_there else { return };
-    let fields = |line: &[u8]| line.split(|byte| *byte == b':').skip(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let fields = |line: &[u8]| {
+        line.split(|byte| *byte == b':')
+            .skip(2)
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(fields(was_there), fields(is_there), "other fields stay");
     assert_eq!(before.ends_with(b"\n"), after.ends_with(b"\n"));
 }
@@ -42,7 +47,9 @@ fn others_stay(before: &[u8], after: &[u8], name: &str) {
 fn check(account: Account<'_>, name: &str, hash: &str, files: [&[u8]; 4]) {
     let [public, secret, image_public, image_secret] = files;
     for secret in [Some(secret), None] {
-        let Ok(edit) = edit::set_password(account, public, secret, hash) else { continue };
+        let Ok(edit) = edit::set_password(account, public, secret, hash) else {
+            continue;
+        };
         let _ = format!("{edit:?}");
         for (before, after) in [(Some(public), &edit.public), (secret, &edit.secret)] {
             if let (Some(before), Some(after)) = (before, after) {
@@ -53,22 +60,35 @@ fn check(account: Account<'_>, name: &str, hash: &str, files: [&[u8]; 4]) {
         let secret = secret.map(|secret| edit.secret.as_deref().unwrap_or(secret));
         let field = edit::password(secret.unwrap_or(public), name.as_bytes());
         assert_eq!(field, Some(hash.as_bytes()), "the password is set");
-        assert_eq!(edit::set_password(account, public, secret, hash), Ok(Edit::default()), "and stays");
+        assert_eq!(
+            edit::set_password(account, public, secret, hash),
+            Ok(Edit::default()),
+            "and stays"
+        );
     }
     for (public, secret) in [(Some(public), Some(secret)), (None, None)] {
         let image = (image_public, Some(image_secret));
-        let Ok(edit) = edit::adopt(account, image, public, secret) else { continue };
+        let Ok(edit) = edit::adopt(account, image, public, secret) else {
+            continue;
+        };
         for (before, after) in [(public, &edit.public), (secret, &edit.secret)] {
             if let Some(after) = after {
                 let before = before.unwrap_or_default();
-                assert!(edit::line_of(before, name.as_bytes()).is_none(), "what is there stays");
+                assert!(
+                    edit::line_of(before, name.as_bytes()).is_none(),
+                    "what is there stays"
+                );
                 others_stay(before, after, name);
                 assert!(after.starts_with(before));
             }
         }
         let public = edit.public.as_deref().or(public);
         let secret = edit.secret.as_deref().or(secret);
-        assert_eq!(edit::adopt(account, image, public, secret), Ok(Edit::default()), "and stays");
+        assert_eq!(
+            edit::adopt(account, image, public, secret),
+            Ok(Edit::default()),
+            "and stays"
+        );
     }
 }
 

@@ -15,7 +15,13 @@ const SEEDS: &[&[u8]] = &[
     b"\xff\xfe ignition.config.url=data:,x",
 ];
 
-const WORDS: &[&str] = &["ignition.config.url=", "flatcar.config.url=", "coreos.config.url=", "ignition.rerun=strict", " "];
+const WORDS: &[&str] = &[
+    "ignition.config.url=",
+    "flatcar.config.url=",
+    "coreos.config.url=",
+    "ignition.rerun=strict",
+    " ",
+];
 
 fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     if let Some(found) = config_url(data) {

@@ -67,9 +67,17 @@ fn names(shape: &Shape, words: &mut Vec<String>) {
 
 fn seeds() {
     let mut seeds: Vec<String> = SEEDS.iter().map(|seed| (*seed).to_owned()).collect();
-    let mut words: Vec<String> = ["null", "true", "\\u00e9", "\\ud83d\\ude00", "9223372036854775807", "-1", "data:,"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut words: Vec<String> = [
+        "null",
+        "true",
+        "\\u00e9",
+        "\\ud83d\\ude00",
+        "9223372036854775807",
+        "-1",
+        "data:,",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for version in Version::ALL {
         let mut seed = String::new();
         full(&CONFIG, version, &mut seed);

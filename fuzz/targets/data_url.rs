@@ -18,7 +18,18 @@ const SEEDS: &[&str] = &[
     "DATA:,x",
 ];
 
-const WORDS: &[&str] = &["data:", ";base64,", "text/", "x-", "application/", "%41", "=\"", "\\u0041", "\\x41", "\\U0010ffff"];
+const WORDS: &[&str] = &[
+    "data:",
+    ";base64,",
+    "text/",
+    "x-",
+    "application/",
+    "%41",
+    "=\"",
+    "\\u0041",
+    "\\x41",
+    "\\U0010ffff",
+];
 
 fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     let Some(text) = text(data) else { return };

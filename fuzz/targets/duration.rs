@@ -5,7 +5,16 @@ use ignition_rs::flags::parse_duration;
 use ignition_rs_fuzz::{plant, text};
 use libfuzzer_sys::fuzz_target;
 
-const SEEDS: &[&str] = &["2m0s", "1.5h", "+5s", ".5s", "1h2m3s4ms5us6ns", "9223372036854775807ns", "0.000000000000000000000000001h", "1\u{b5}s"];
+const SEEDS: &[&str] = &[
+    "2m0s",
+    "1.5h",
+    "+5s",
+    ".5s",
+    "1h2m3s4ms5us6ns",
+    "9223372036854775807ns",
+    "0.000000000000000000000000001h",
+    "1\u{b5}s",
+];
 
 fuzz_target!(init: plant(SEEDS, &["ns", "us", "\u{3bc}s", "ms", "s", "m", "h", "9223372036854775807"]), |data: &[u8]| {
     let Some(text) = text(data) else { return };

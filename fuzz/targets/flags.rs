@@ -8,7 +8,13 @@ use ignition_rs::cli;
 use ignition_rs_fuzz::plant;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 5] = ["ignition-rs", "ignition", "ignition-validate", "ignition-apply", "ignition-rmcfg"];
+const NAMES: [&str; 5] = [
+    "ignition-rs",
+    "ignition",
+    "ignition-validate",
+    "ignition-apply",
+    "ignition-rmcfg",
+];
 
 /// Arguments are separated by NUL, as in the system's own list.
 const SEEDS: &[&str] = &[
@@ -21,7 +27,20 @@ const SEEDS: &[&str] = &[
     "--help\0-h",
 ];
 
-const WORDS: &[&str] = &["-stage=", "-platform=", "-root=", "\0", "--", "=false", "=T", "-fetch-timeout=", "plan\0", "validate\0", "apply\0", "help\0"];
+const WORDS: &[&str] = &[
+    "-stage=",
+    "-platform=",
+    "-root=",
+    "\0",
+    "--",
+    "=false",
+    "=T",
+    "-fetch-timeout=",
+    "plan\0",
+    "validate\0",
+    "apply\0",
+    "help\0",
+];
 
 fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     for name in NAMES {

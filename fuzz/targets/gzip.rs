@@ -18,7 +18,12 @@ const LIMIT: u64 = 1 << 20;
 fn seeds() {
     let seeds = [
         [b"\x00".as_slice(), &gzip(b"a")].concat(),
-        [b"\x00".as_slice(), &gzip(b"some text, some text, some text"), &gzip(b"")].concat(),
+        [
+            b"\x00".as_slice(),
+            &gzip(b"some text, some text, some text"),
+            &gzip(b""),
+        ]
+        .concat(),
         b"\x00\x1f\x8b\x08\x1e\x00\x00\x00\x00\x00\x03\x01\x00xname\x00comment\x00\x00\x00".to_vec(),
         [b"\x01", gzip(b"some text, some text, some text").split_at(10).1].concat(),
         b"\x02some text that is packed, and packed again".to_vec(),

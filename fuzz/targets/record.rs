@@ -9,11 +9,23 @@ use libfuzzer_sys::fuzz_target;
 fn seeds() {
     let config = Digest::of(b"config");
     let seeds = [
-        format!("ignition-rs progress 1 {config}\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\nmade-group g\nplacing /c {config}\nplacing /a%20b {config}\n"),
+        format!(
+            "ignition-rs progress 1 {config}\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\nmade-group g\nplacing /c {config}\nplacing /a%20b {config}\n"
+        ),
         "ignition-rs progress 2 x\nfile /a\n".to_owned(),
         "ignition-rs progress 1 zz\nfile /a\n".to_owned(),
     ];
-    let words = ["ignition-rs progress 1 ", "\nfile ", "\ndirectory ", "\nplacing ", "\nuser ", "\nmade-user ", "\ngroup ", "%2f", "/../"];
+    let words = [
+        "ignition-rs progress 1 ",
+        "\nfile ",
+        "\ndirectory ",
+        "\nplacing ",
+        "\nuser ",
+        "\nmade-user ",
+        "\ngroup ",
+        "%2f",
+        "/../",
+    ];
     plant(&seeds, &words);
 }
 

@@ -20,7 +20,18 @@ fn seeds() {
         seeds.push(format!("[A]\nB={}\nC=d", "x".repeat(length)));
         seeds.push(format!("{}[A]\nB={}", "\n".repeat(2100), "x".repeat(length)));
     }
-    plant(&seeds, &["[Install]", "\\\n", "\r\n", "\u{a0}", "\u{85}", "=", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]);
+    plant(
+        &seeds,
+        &[
+            "[Install]",
+            "\\\n",
+            "\r\n",
+            "\u{a0}",
+            "\u{85}",
+            "=",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ],
+    );
 }
 
 fuzz_target!(init: seeds(), |data: &[u8]| {

@@ -3,7 +3,7 @@
 
 use ignition_rs::config::grammar::{Url, source, url};
 use ignition_rs::config::origin::{Index, Origins};
-use ignition_rs::config::types::{Config, Hidden, HttpHeader, Resource};
+use ignition_rs::config::types::{Hidden, HttpHeader, Resource};
 use ignition_rs::config::version::Version;
 use ignition_rs::fetch::source::{Source, needs_net};
 use ignition_rs::report::chain;
@@ -23,7 +23,21 @@ const SEEDS: &[&str] = &[
     "http://a\\b",
 ];
 
-const WORDS: &[&str] = &["http", "https", "tftp", "//", "://", "[::1]", "%25", "@", "?", "#", ":80", "arn:aws:s3:::", "versionId="];
+const WORDS: &[&str] = &[
+    "http",
+    "https",
+    "tftp",
+    "//",
+    "://",
+    "[::1]",
+    "%25",
+    "@",
+    "?",
+    "#",
+    ":80",
+    "arn:aws:s3:::",
+    "versionId=",
+];
 
 const CANARY: &str = "canary";
 
@@ -34,7 +48,14 @@ fn any(text: &str) {
     let _ = source::check(text, Version::NEWEST).map_err(|error| chain(&error));
     let Ok(url) = Url::parse(text) else { return };
     assert_eq!(url.reveal(), text);
-    let _ = (url.hostname(), url.port(), url.user(), url.path(), url.fragment(), url.query_value("versionId"));
+    let _ = (
+        url.hostname(),
+        url.port(),
+        url.user(),
+        url.path(),
+        url.fragment(),
+        url.query_value("versionId"),
+    );
 }
 
 /// None of what is shown about a URL may hold the canary.
@@ -49,7 +70,10 @@ fn hidden(text: &str) {
     }
     let resource = Resource {
         source: Some(Hidden::from(text)),
-        http_headers: vec![HttpHeader { name: "n".to_owned(), value: Some(Hidden::from(CANARY)) }],
+        http_headers: vec![HttpHeader {
+            name: "n".to_owned(),
+            value: Some(Hidden::from(CANARY)),
+        }],
         ..Resource::default()
     };
     shown.push(match Source::parse(&resource) {
@@ -58,7 +82,7 @@ fn hidden(text: &str) {
     });
     let mut origins = Origins::default();
     origins.push(text, Index::default());
-    shown.push(format!("{origins:?} {:?}", Config::default()));
+    shown.push(format!("{origins:?}"));
     for shown in shown {
         assert!(!shown.contains(CANARY), "{shown}");
     }
@@ -67,7 +91,7 @@ fn hidden(text: &str) {
 fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     let Some(text) = text(data) else { return };
     any(text);
-    if text.contains(CANARY) {
+    if text.to_ascii_lowercase().contains(CANARY) {
         return;
     }
     let mut parts = text.splitn(5, '\n');
@@ -75,7 +99,11 @@ fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     let (scheme, user, host, path, query) = (next(), next(), next(), next(), next());
     // What ends user info would make the rest a path, which is shown. So is all of an arn, where nothing is secret.
     let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    if scheme.is_empty() || !is_scheme(scheme) || scheme.eq_ignore_ascii_case("arn") || user.eq_ignore_ascii_case("arn") || user.contains(['/', '?', '#']) {
+    let is_arn = |text: &str| text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("arn"));
+    if scheme.is_empty() || !is_scheme(scheme) || is_arn(scheme) || is_arn(user) {
+        return;
+    }
+    if user.contains(['/', '?', '#']) {
         return;
     }
     let query = query.replace('#', "");
