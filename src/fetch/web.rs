@@ -92,7 +92,10 @@ impl<'a> Web<'a> {
                     return Err(FetchError::Timeout {
                         url: shown,
                         attempts: attempt,
-                        last: HttpError::Deadline.to_string(),
+                        last: match last {
+                            None => HttpError::Deadline.to_string(),
+                            Some(before) => format!("{}; the one before: {before}", HttpError::Deadline),
+                        },
                     });
                 }
                 Err(Attempt::Http(error)) if error.is_transient() => error.to_string(),

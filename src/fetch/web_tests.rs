@@ -327,3 +327,20 @@ fn what_is_said_while_waiting_names_attempt_and_last_error() {
         ]
     );
 }
+
+#[test]
+fn an_attempt_that_is_cut_short_does_not_hide_the_error_before() {
+    let http = FakeHttp::default();
+    http.fail(HttpError::Transport("connection refused".to_owned()));
+    http.fail(HttpError::Deadline);
+    let clock = FakeClock::new();
+    let error = Web::new(&http, &clock)
+        .call(&call("http://h/"), &settings(Some(4)))
+        .map(|_| ())
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("2 attempts") && text.contains("connection refused"),
+        "{text}"
+    );
+}

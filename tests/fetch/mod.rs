@@ -1,6 +1,7 @@
 //! Fetching over real connections.
 
 mod proxy;
+mod proxy_rules;
 mod server;
 mod system;
 mod tls;

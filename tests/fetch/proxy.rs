@@ -15,15 +15,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 use super::server::{Act, Server, answer};
-use super::{Client, fetch_stage, fetch_stage_of, resource, tls};
-use crate::peer;
+use super::{Client, fetch_stage, resource, tls};
 use crate::support::programs;
 
 /// Where servers are that may be proxied; from a block for documentation.
-const FAR: &str = "198.51.100.7";
+pub(super) const FAR: &str = "198.51.100.7";
 
 /// Runs a test in a network of its own: this thread and what it starts.
-fn in_a_network(test: impl FnOnce() + Send + 'static) {
+pub(super) fn in_a_network(test: impl FnOnce() + Send + 'static) {
     let there = programs::privileged() && programs::have("tinyproxy") && programs::have("ip");
     if !there {
         assert!(
@@ -153,7 +152,7 @@ fn client(proxy: &str, no_proxy: &[&str]) -> Client {
 /// A client whose patience suffices for one attempt or two.
 fn hasty(proxy: &str, no_proxy: &[&str]) -> Client {
     Client {
-        total: Duration::from_millis(700),
+        total: Duration::from_millis(1500),
         ..client(proxy, no_proxy)
     }
 }
@@ -245,7 +244,7 @@ fn tls_goes_through_a_tunnel() {
         // The server's certificate counts inside of the tunnel too.
         let stranger = Client {
             trust: vec![certified(FAR).1],
-            total: Duration::from_millis(700),
+            total: Duration::from_millis(1500),
             ..client
         };
         let (server, _) = far_tls(vec![answer(200, "", b"secret"); 9]);
@@ -398,7 +397,7 @@ fn what_the_proxy_cannot_reach_or_does_not_allow() {
 }
 
 #[test]
-fn headers_for_the_proxy_do_not_reach_the_server() {
+fn user_and_password_of_the_url_count_before_a_header() {
     in_a_network(|| {
         let proxy = Tinyproxy::with("BasicAuth user right\n");
         let server = Server::plain_at(FAR, vec![answer(200, "", b"contents")]);
@@ -439,112 +438,6 @@ fn the_config_decides_and_not_the_environment() {
             program.run().expect_code(0);
             assert_eq!(server.requests().len(), 1 + usize::from(proxied));
             assert_eq!(proxy.requests().len(), usize::from(proxied));
-        }
-    });
-}
-
-/// Items of `noProxy`, host and port, whether that goes through the proxy. Where it does not, a host with the port `PORT` is
-/// reached, and others are not there.
-const RULES: &[(&str, &str, bool)] = &[
-    ("", "198.51.100.7:PORT", true),
-    ("*", "198.51.100.7:PORT", false),
-    ("198.51.100.8", "198.51.100.7:PORT", true),
-    ("198.51.100.7", "198.51.100.7:PORT", false),
-    ("198.51.100.7:PORT", "198.51.100.7:PORT", false),
-    ("198.51.100.7:80", "198.51.100.7:PORT", true),
-    ("198.51.100.7:", "198.51.100.7:PORT", false),
-    ("::ffff:198.51.100.7", "198.51.100.7:PORT", false),
-    ("198.51.100.99/24", "198.51.100.7:PORT", false),
-    ("198.51.100.0/024", "198.51.100.7:PORT", false),
-    ("198.51.100.0/33", "198.51.100.7:PORT", true),
-    ("198.51.100.0/+24", "198.51.100.7:PORT", true),
-    ("198.51.100.7/", "198.51.100.7:PORT", true),
-    ("0.0.0.0/0", "198.51.100.7:PORT", false),
-    ("::/0", "198.51.100.7:PORT", true),
-    ("::ffff:0:0/96", "198.51.100.7:PORT", false),
-    ("::ffff:198.51.100.0/120", "198.51.100.7:PORT", false),
-    (".100.7", "198.51.100.7:PORT", false),
-    ("100.7", "198.51.100.7:PORT", false),
-    ("00.7", "198.51.100.7:PORT", true),
-    (":80,[,a:b:c, 198.51.100.7 ,x", "198.51.100.7:PORT", false),
-    ("[2001:db8::1]", "[2001:db8::1]", true),
-    ("[2001:db8::1]:80", "[2001:db8::1]", false),
-    ("[2001:db8::1]:81", "[2001:db8::1]", true),
-    ("2001:DB8:0::1", "[2001:db8::1]", false),
-    ("2001:db8::/32", "[2001:db8::1]", false),
-    ("0.0.0.0/0", "[2001:db8::1]", true),
-    ("example.com", "example.com", false),
-    ("Example.COM", "a.b.eXample.com", false),
-    ("example.com", "notexample.com", true),
-    ("example.com", "example.com.", true),
-    (".example.com", "example.com", true),
-    (".example.com", "a.example.com", false),
-    ("*.example.com", "example.com", true),
-    ("*.example.com", "a.example.com", false),
-    ("**.example.com", "a.example.com", true),
-    ("exam*ple.com", "example.com", true),
-    ("example.com:80", "a.example.com", false),
-    ("example.com:81", "a.example.com", true),
-    ("[example.com]:80", "example.com", false),
-    ("http://example.com", "example.com", true),
-    ("bücher.example", "xn--bcher-kva.example", false),
-    ("x", "localhost:1", false),
-    ("x", "127.9.9.9:1", false),
-    ("x", "[::1]:1", false),
-    ("x", "localhost.", true),
-];
-
-#[test]
-fn the_peer_decides_alike() {
-    if !peer::present() {
-        return;
-    }
-    in_a_network(|| {
-        let config: &[u8] = br#"{"ignition": {"version": "3.1.0"}}"#;
-        let answers = || vec![answer(200, "", config); 9];
-        let decide = |engine: &str, item: &str, host: &str| {
-            let proxy = Server::plain(answers());
-            let server = Server::plain_at(FAR, answers());
-            let url = server.url("");
-            let port = url.rsplit(':').next().unwrap();
-            let directory = TempDir::new().unwrap();
-            let config = serde_json::json!({"ignition": {
-                "version": "3.1.0",
-                "timeouts": {"httpTotal": 1},
-                "proxy": {"httpProxy": proxy.url("").replace("http://", "http://user:right@"), "noProxy": [item.replace("PORT", port)]},
-                "config": {"replace": {"source": format!("http://{}/", host.replace("PORT", port))}},
-            }});
-            let ran = fetch_stage_of(engine, directory.path(), &config).run();
-            let through = proxy.requests();
-            let straight = server.requests();
-            if !through.is_empty() || host.starts_with(FAR) {
-                ran.expect_code(0);
-                assert_eq!(through.len() + straight.len(), 1, "{ran}");
-            }
-            for request in &through {
-                let request = request.to_lowercase();
-                assert!(request.starts_with("get http://"), "{request}");
-                assert!(
-                    request.contains("\r\nproxy-authorization: basic dxnlcjpyawdoda==\r\n"),
-                    "{request}"
-                );
-            }
-            !through.is_empty()
-        };
-        for rules in RULES.chunks(8) {
-            thread::scope(|scope| {
-                for (item, host, want) in rules {
-                    scope.spawn(move || {
-                        let ours = decide(programs::BINARY, item, host);
-                        let theirs = decide(peer::PEER, item, host);
-                        assert_eq!(
-                            (ours, theirs),
-                            (*want, *want),
-                            "{item:?} {host}: ours, the peer's"
-                        );
-                    });
-                }
-            });
         }
     });
 }
