@@ -371,6 +371,28 @@ fn slow_server() -> std::net::SocketAddr {
     address
 }
 
+/// Runs the files stage, sends it SIGTERM when a path is there, and gives its exit code and stderr.
+fn stopped_after(path: &str, config: &Path, root: &Root) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
+        .args(["--stage", "files", "--log-to-stdout", "--config"])
+        .arg(config)
+        .arg("--root")
+        .arg(root.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !root.at(path).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let code = child.wait().unwrap().code();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    (code, said)
+}
+
 #[test]
 fn a_stage_that_is_told_to_stop_stops_between_steps_and_goes_on_later() {
     if !crate::support::programs::privileged() {
@@ -385,24 +407,8 @@ fn a_stage_that_is_told_to_stop_stops_between_steps_and_goes_on_later() {
         "config.json",
         json!({"ignition": {"version": "3.4.0"}, "storage": {"files": files}}).to_string(),
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
-        .args(["--stage", "files", "--log-to-stdout", "--config"])
-        .arg(&config)
-        .arg("--root")
-        .arg(root.path())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !root.at("srv/3").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
+    let (code, said) = stopped_after("srv/3", &config, &root);
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("stopped on request"), "{said}");
     assert!(root.at(".ignition-progress").exists());
     assert!(!root.at("srv/19").exists());
@@ -425,23 +431,8 @@ fn waiting_for_a_dead_server_ends_when_told_to_stop() {
         ]}})
         .to_string(),
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ignition-rs"))
-        .args(["--stage", "files", "--log-to-stdout", "--config"])
-        .arg(&config)
-        .arg("--root")
-        .arg(root.path())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !root.at("etc/first").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    let (code, said) = stopped_after("etc/first", &config, &root);
+    assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("storage.files[1]") && said.contains("stopped on request"),
         "{said}"

@@ -49,12 +49,6 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         return Ok(());
     }
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
-    // The fetch stages have nothing to do with it.
-    let root = if stage == Stage::Files {
-        root
-    } else {
-        Path::new("/")
-    };
     let sysroot = open_root(stage, root)?;
     let probe = Probe::new(&sysroot, Some(&edges.runner));
     let machine = Machine {
@@ -125,8 +119,8 @@ pub fn predict(
 
 /// Opens the root of a stage.
 pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
-    // The harness gives an empty root to stages that do not use it.
-    let root = if root.as_os_str().is_empty() {
+    // Only the files stage has to do with it, and the harness gives others an empty one.
+    let root = if stage != Stage::Files || root.as_os_str().is_empty() {
         Path::new("/")
     } else {
         root

@@ -1,6 +1,7 @@
 //! What the planners of this stage share: the list of steps, seen through an overlay.
 
 use super::contents::Contents;
+use super::place::At as _;
 use super::refuse;
 use crate::plan::predict::predict;
 use crate::plan::{Access, Action, Base, Change, Lost, Plan, Step};
@@ -54,29 +55,24 @@ impl<'a> Planner<'a> {
             change,
             cause: cause.clone(),
         };
-        predict(&step, &mut self.overlay).map_err(|error| Problem::from(error).at(cause.clone()))?;
+        predict(&step, &mut self.overlay).at(cause)?;
         self.steps.push(step);
         Ok(())
     }
 
     /// The node at a resolved path.
     pub(super) fn node(&self, path: &RootPath, cause: &Pointer) -> Result<Option<Node>, PlanError> {
-        self.overlay
-            .node(path)
-            .map_err(|error| Problem::from(error).at(cause.clone()))
+        self.overlay.node(path).at(cause)
     }
 
     /// Resolves a path; its last component is not followed.
     pub(super) fn resolve(&self, path: &RootPath, cause: &Pointer) -> Result<RootPath, PlanError> {
-        resolve(&self.overlay, path).map_err(|error| Problem::from(error).at(cause.clone()))
+        resolve(&self.overlay, path).at(cause)
     }
 
     /// A user that must exist.
     pub(super) fn user(&self, name: &str, cause: &Pointer) -> Result<User, PlanError> {
-        let found = self
-            .overlay
-            .user(name)
-            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        let found = self.overlay.user(name).at(cause)?;
         found.ok_or_else(|| {
             refuse(
                 cause.clone(),
@@ -88,10 +84,7 @@ impl<'a> Planner<'a> {
 
     /// A group that must exist.
     pub(super) fn group(&self, name: &str, cause: &Pointer) -> Result<Group, PlanError> {
-        let found = self
-            .overlay
-            .group(name)
-            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        let found = self.overlay.group(name).at(cause)?;
         found.ok_or_else(|| {
             refuse(
                 cause.clone(),
@@ -103,10 +96,7 @@ impl<'a> Planner<'a> {
 
     /// Whether a directory has no entries.
     pub(super) fn is_empty(&self, path: &RootPath, cause: &Pointer) -> Result<bool, PlanError> {
-        self.overlay
-            .list(path)
-            .map(|names| names.is_empty())
-            .map_err(|error| Problem::from(error).at(cause.clone()))
+        self.overlay.list(path).map(|names| names.is_empty()).at(cause)
     }
 
     /// Adds the removal of what is at the path, recursively.
@@ -181,10 +171,7 @@ impl<'a> Planner<'a> {
         if recorded.is_empty() {
             return Ok(false);
         }
-        let digest = self
-            .overlay
-            .digest(path)
-            .map_err(|error| Problem::from(error).at(cause.clone()))?;
+        let digest = self.overlay.digest(path).at(cause)?;
         Ok(matches!(digest, FileDigest::Known(digest) if recorded.contains(&digest)))
     }
 
@@ -306,10 +293,7 @@ impl<'a> Planner<'a> {
             NodeKind::Symlink { .. } => true,
             NodeKind::Other => false,
             NodeKind::Directory => {
-                let names = self
-                    .overlay
-                    .list(path)
-                    .map_err(|error| Problem::from(error).at(cause.clone()))?;
+                let names = self.overlay.list(path).at(cause)?;
                 let count = names.len();
                 let entries = if count == 1 { "entry" } else { "entries" };
                 return Ok(Lost {
