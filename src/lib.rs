@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod events;
 pub mod exec;
 pub mod fetch;
 pub mod flags;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::events::Untold;
 use crate::fetch::Fetch;
 use crate::fetch::network::Network;
 use crate::fetch::settings::Settings;
@@ -29,6 +30,8 @@ pub struct Edges {
     pub runner: System,
     /// The network
     pub network: Network,
+    /// Who is told what happens
+    pub events: Untold,
 }
 
 impl Edges {
@@ -45,6 +48,7 @@ impl Edges {
             network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
             host: Host,
+            events: Untold,
         }
     }
 

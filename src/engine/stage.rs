@@ -56,6 +56,8 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         runner: &edges.runner,
         host: &edges.host,
         fetcher,
+        events: &edges.events,
+        clock: &edges.clock,
         stop: &crate::sys::signals::terminated,
     };
     if stage != Stage::Files {

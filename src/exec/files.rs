@@ -6,6 +6,7 @@ use sha2::Digest as _;
 
 use super::progress::Record;
 use super::{ExecError, Machine, id};
+use crate::events::Done;
 use crate::plan::{Access, Base, Content};
 use crate::view::{Digest, RootPath};
 
@@ -20,7 +21,8 @@ pub(super) fn write(
     base: Base,
     contents: &[Content],
     access: &Access,
-) -> Result<(), ExecError> {
+) -> Result<Done, ExecError> {
+    let mut done = Done::default();
     let (uid, gid) = (id(&access.user)?, id(&access.group)?);
     let mut staged = machine.root.stage_file(path)?;
     // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest. So it
@@ -35,6 +37,7 @@ pub(super) fn write(
     let mut sink = Sink {
         file: &mut staged,
         hasher: (recorded && promised.is_none()).then(sha2::Sha512::new),
+        bytes: 0,
     };
     if base == Base::Existing && machine.root.node(path)?.is_some() {
         let mut present = machine.root.open_file(path)?;
@@ -65,6 +68,7 @@ pub(super) fn write(
                             url: url.clone(),
                             source,
                         })?;
+                done.attempts = Some(done.attempts.unwrap_or(0).saturating_add(reader.attempts));
                 copy(&mut reader, &mut sink).map_err(|source| ExecError::Copy {
                     url: url.clone(),
                     path: path.to_string(),
@@ -73,6 +77,7 @@ pub(super) fn write(
             }
         }
     }
+    done.bytes = Some(sink.bytes);
     let digest = promised.or_else(|| sink.hasher.map(|hasher| Digest(hasher.finalize().into())));
     if let Some(digest) = digest {
         record.placing(path, digest, base == Base::Existing)?;
@@ -83,7 +88,7 @@ pub(super) fn write(
     } else {
         staged.commit(uid, gid, access.mode)?;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// The digest that the file will have or not be written: it is one remote content with a SHA-512 in the config, which the
@@ -101,11 +106,15 @@ fn promised(base: Base, contents: &[Content]) -> Option<Digest> {
 struct Sink<W> {
     file: W,
     hasher: Option<sha2::Sha512>,
+    bytes: u64,
 }
 
 impl<W: Write> Write for Sink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         if let (Some(hasher), Some(written)) = (&mut self.hasher, bytes.get(..count)) {
             hasher.update(written);
         }

@@ -5,11 +5,14 @@ mod files;
 pub mod progress;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
+use crate::events::{Done, Event, Events, Outcome};
 use crate::fetch::{FetchError, Fetcher};
 use crate::plan::render::subject;
 use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
-use crate::report::Pointer;
+use crate::report::{Pointer, chain};
+use crate::sys::Clock;
 use crate::sys::accounts::{self as accounts_file, AccountsError};
 use crate::sys::host::HostFiles;
 use crate::sys::runner::{Invocation, RunError, Runner};
@@ -28,6 +31,10 @@ pub struct Machine<'a> {
     pub host: &'a dyn HostFiles,
     /// Gets remote contents
     pub fetcher: &'a dyn Fetcher,
+    /// Who is told what was done
+    pub events: &'a dyn Events,
+    /// How long it took
+    pub clock: &'a dyn Clock,
     /// Whether a stop was asked for (SIGTERM)
     pub stop: &'a dyn Fn() -> bool,
 }
@@ -110,17 +117,39 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             problem: error.into(),
         })?;
     }
-    for step in plan.steps.iter().filter(|step| acts(step)) {
+    for step in &plan.steps {
+        let tell = |outcome, took, done| {
+            machine.events.tell(&Event::Step {
+                stage: plan.stage,
+                phase: plan.phase,
+                step,
+                outcome,
+                took,
+                done,
+            });
+        };
+        if !acts(step) {
+            tell(Outcome::Kept, Duration::ZERO, Done::default());
+            continue;
+        }
         tracing::info!("{} {}", step.change.word(), subject(&step.action));
-        let done = if (machine.stop)() {
+        let begun = machine.clock.monotonic();
+        let result = if (machine.stop)() {
             Err(ExecError::Stopped)
         } else {
             run_step(step, machine, record)
         };
-        done.map_err(|problem| StepError {
-            cause: step.cause.clone(),
-            problem,
-        })?;
+        let took = machine.clock.monotonic().saturating_sub(begun);
+        match result {
+            Ok(done) => tell(Outcome::Done, took, done),
+            Err(problem) => {
+                tell(Outcome::Failed(&chain(&problem)), took, Done::default());
+                return Err(StepError {
+                    cause: step.cause.clone(),
+                    problem,
+                });
+            }
+        }
     }
     Ok(())
 }
@@ -133,9 +162,9 @@ fn acts(step: &Step) -> bool {
     }
 }
 
-fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<(), ExecError> {
+fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<Done, ExecError> {
     let root = machine.root;
-    match &step.action {
+    let done = match &step.action {
         // Stands in dry runs for what is not known; a real run has fetched it before it plans.
         Action::FetchConfig { .. } => Ok(()),
         Action::WriteHostFile {
@@ -185,7 +214,7 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
             base,
             contents,
             access,
-        } => files::write(machine, record, path, *base, contents, access),
+        } => return files::write(machine, record, path, *base, contents, access),
         Action::SetAccess { path, access } => {
             Ok(root.set_access(path, id(&access.user)?, id(&access.group)?, access.mode)?)
         }
@@ -199,7 +228,8 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
         Action::DisableUnit { entry } => {
             start(machine, Tool::Systemctl, vec!["disable".into(), entry.into()])
         }
-    }
+    };
+    done.map(|()| Done::default())
 }
 
 /// The id of an owner; names have become ids by the phase that uses them.

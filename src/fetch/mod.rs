@@ -188,10 +188,32 @@ impl FetchError {
 }
 
 /// Gets the contents of resources. What the executor needs.
-pub trait Fetcher {
+pub trait Fetcher: Sync {
+    /// Begins to fetch. An error of the kind that may go better next time was tried again as often as the settings allow.
+    fn open(&self, resource: &Resource) -> Result<Contents<'_>, FetchError>;
+}
+
+/// Contents that are on their way.
+pub struct Contents<'a> {
     /// The contents, already decompressed. The hash is checked at the end: the read that would have said "end" fails with
-    /// an error that holds a [`hash::HashMismatch`].
-    fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError>;
+    /// an error that holds a [`hash::HashMismatch`]
+    pub reader: Box<dyn Read + Send + 'a>,
+    /// How many attempts it took to get here; 0 for what needs no network
+    pub attempts: u64,
+}
+
+impl Read for Contents<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+impl std::fmt::Debug for Contents<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contents")
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The real fetcher, over the edges it is given.
@@ -270,26 +292,30 @@ impl<'a> Fetch<'a> {
         Web::new(self.http, self.clock)
     }
 
-    fn stored(&self, source: &Source) -> Result<Box<dyn Read + Send + '_>, FetchError> {
+    /// The bytes as they are stored at the source.
+    fn stored(&self, source: &Source) -> Result<Contents<'_>, FetchError> {
         let not_built = |what: &str| {
             Err(FetchError::NotBuilt {
                 url: source.shown(),
                 what: format!("fetching with {what}"),
             })
         };
+        let local = |bytes: Vec<u8>| {
+            Ok(Contents {
+                reader: Box::new(io::Cursor::new(bytes)),
+                attempts: 0,
+            })
+        };
         match source.scheme {
-            Scheme::Nothing => Ok(Box::new(io::empty())),
-            Scheme::Data => {
-                let bytes = data::decode(&source.url).map_err(FetchError::Data)?;
-                Ok(Box::new(io::Cursor::new(bytes)))
-            }
+            Scheme::Nothing => local(Vec::new()),
+            Scheme::Data => local(data::decode(&source.url).map_err(FetchError::Data)?),
             Scheme::Oem => {
                 let bytes =
                     oem::read(self.files, &self.oem_dir, &source.url).map_err(|error| FetchError::Oem {
                         url: source.shown(),
                         source: error,
                     })?;
-                Ok(Box::new(io::Cursor::new(bytes)))
+                local(bytes)
             }
             Scheme::Http | Scheme::Https => {
                 let call = Call {
@@ -298,7 +324,7 @@ impl<'a> Fetch<'a> {
                     headers: source.headers.clone(),
                     retry_also: Vec::new(),
                 };
-                Ok(self.web().call(&call, &self.settings)?)
+                self.web().call(&call, &self.settings)
             }
             Scheme::Tftp => not_built("tftp:"),
             Scheme::S3 => not_built("s3:"),
@@ -309,7 +335,7 @@ impl<'a> Fetch<'a> {
 }
 
 impl Fetcher for Fetch<'_> {
-    fn open(&self, resource: &Resource) -> Result<Box<dyn Read + Send + '_>, FetchError> {
+    fn open(&self, resource: &Resource) -> Result<Contents<'_>, FetchError> {
         let source = Source::parse(resource)?;
         if self.offline && !source.url.is_offline() {
             return Err(FetchError::NeedNet { url: source.shown() });
@@ -319,7 +345,10 @@ impl Fetcher for Fetch<'_> {
             // Neither decompressed nor checked (spec/fetch.md 8).
             return Ok(stored);
         }
-        Ok(verified(stored, source.compression, source.hash))
+        Ok(Contents {
+            attempts: stored.attempts,
+            reader: verified(stored, source.compression, source.hash),
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! How Ignition speaks HTTP: default headers, what is tried again and when, redirects, statuses (spec/fetch.md 8.2).
 
-use std::io::Read;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -8,10 +7,10 @@ use reqwest::Url;
 use crate::config::grammar::url::display;
 use crate::config::types::Hidden;
 
-use super::FetchError;
 use super::http::{Http, HttpError, Method, Request, Response};
 use super::proxy::{self, Route, Via};
 use super::settings::Settings;
+use super::{Contents, FetchError};
 use crate::sys::Clock;
 
 /// First wait between two attempts; doubles up to [`LONGEST_WAIT`].
@@ -54,7 +53,7 @@ impl<'a> Web<'a> {
 
     /// The body of a successful answer (200 or 204), after as many attempts as the total budget allows. The body's reader
     /// fails if the budget ends while it is read.
-    pub fn call(&self, call: &Call, settings: &Settings) -> Result<Box<dyn Read + Send>, FetchError> {
+    pub fn call(&self, call: &Call, settings: &Settings) -> Result<Contents<'static>, FetchError> {
         let shown = display(call.url.reveal());
         let deadline = settings
             .total
@@ -83,7 +82,10 @@ impl<'a> Web<'a> {
                 Ok(Answer { response, proxy }) => {
                     tracing::info!("{} {shown}: status {}", method(call.method), response.status);
                     return match response.status {
-                        200 | 204 => Ok(response.body),
+                        200 | 204 => Ok(Contents {
+                            reader: response.body,
+                            attempts: attempt,
+                        }),
                         status => Err(refused(shown, status, proxy.as_ref())),
                     };
                 }

@@ -1,6 +1,7 @@
 use super::super::fake::FakeHttp;
 use super::*;
 use crate::sys::clock::FakeClock;
+use std::io::Read;
 use std::time::Duration;
 
 fn call(url: &str) -> Call {
@@ -20,7 +21,7 @@ fn waits(clock: &FakeClock) -> Vec<u128> {
     clock.slept().iter().map(Duration::as_millis).collect()
 }
 
-fn text(mut body: Box<dyn Read + Send>) -> String {
+fn text(mut body: Contents<'_>) -> String {
     let mut text = String::new();
     body.read_to_string(&mut text).unwrap();
     text

@@ -1,11 +1,11 @@
 //! Time.
 
-use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The time, and waiting.
-pub trait Clock {
+pub trait Clock: Sync {
     /// The time of day as RFC 3339 with seconds and the local zone's offset, `Z` for UTC.
     fn now(&self) -> String;
 
@@ -114,8 +114,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 /// A clock that moves only when somebody sleeps.
 #[derive(Debug, Default)]
 pub struct FakeClock {
-    now: Cell<Duration>,
-    slept: RefCell<Vec<Duration>>,
+    slept: Mutex<Vec<Duration>>,
 }
 
 impl FakeClock {
@@ -126,23 +125,28 @@ impl FakeClock {
 
     /// Every wait so far.
     pub fn slept(&self) -> Vec<Duration> {
-        self.slept.borrow().clone()
+        self.waits().clone()
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.slept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for FakeClock {
     fn now(&self) -> String {
-        let passed = i64::try_from(self.now.get().as_secs()).unwrap_or(i64::MAX);
+        let passed = i64::try_from(self.monotonic().as_secs()).unwrap_or(i64::MAX);
         rfc3339(1_767_323_045_i64.saturating_add(passed), 0)
     }
 
     fn monotonic(&self) -> Duration {
-        self.now.get()
+        self.waits()
+            .iter()
+            .fold(Duration::ZERO, |sum, wait| sum.saturating_add(*wait))
     }
 
     fn sleep(&self, time: Duration) {
-        self.slept.borrow_mut().push(time);
-        self.now.set(self.now.get().saturating_add(time));
+        self.waits().push(time);
     }
 
     fn is_stop_asked(&self) -> bool {

@@ -1,17 +1,20 @@
 //! Files that are only in memory.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{HostFiles, too_large};
+
+/// Bytes and mode by path.
+type Files = BTreeMap<PathBuf, (Vec<u8>, u32)>;
 
 /// Files in memory. A directory is there if a file is below it or it was added.
 #[derive(Debug, Default)]
 pub struct FakeHost {
-    files: RefCell<BTreeMap<PathBuf, (Vec<u8>, u32)>>,
+    files: RwLock<Files>,
     directories: BTreeSet<PathBuf>,
     denied: BTreeSet<PathBuf>,
 }
@@ -25,7 +28,7 @@ impl FakeHost {
     /// With one more file, mode 0644.
     #[must_use]
     pub fn file(self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Self {
-        self.files.borrow_mut().insert(path.into(), (bytes.into(), 0o644));
+        self.writing().insert(path.into(), (bytes.into(), 0o644));
         self
     }
 
@@ -45,12 +48,20 @@ impl FakeHost {
 
     /// A file's bytes and mode.
     pub fn get(&self, path: impl AsRef<Path>) -> Option<(Vec<u8>, u32)> {
-        self.files.borrow().get(path.as_ref()).cloned()
+        self.reading().get(path.as_ref()).cloned()
     }
 
     /// Paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.files.borrow().keys().cloned().collect()
+        self.reading().keys().cloned().collect()
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, Files> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, Files> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, path: &Path) -> io::Result<()> {
@@ -62,7 +73,7 @@ impl FakeHost {
 
     fn is_directory(&self, path: &Path) -> bool {
         let below = |other: &PathBuf| other != path && other.starts_with(path);
-        self.files.borrow().keys().any(below)
+        self.reading().keys().any(below)
             || self
                 .directories
                 .iter()
@@ -73,7 +84,7 @@ impl FakeHost {
 impl HostFiles for FakeHost {
     fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         self.check(path)?;
-        match self.files.borrow().get(path) {
+        match self.reading().get(path) {
             Some((bytes, _)) if u64::try_from(bytes.len()).is_ok_and(|size| size > limit) => {
                 Err(too_large(limit))
             }
@@ -93,8 +104,7 @@ impl HostFiles for FakeHost {
             rest.iter().next().map(ToOwned::to_owned)
         };
         let names: BTreeSet<OsString> = self
-            .files
-            .borrow()
+            .reading()
             .keys()
             .chain(&self.directories)
             .filter_map(child)
@@ -104,12 +114,12 @@ impl HostFiles for FakeHost {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.check(path)?;
-        Ok(self.files.borrow().contains_key(path) || self.is_directory(path))
+        Ok(self.reading().contains_key(path) || self.is_directory(path))
     }
 
     fn write_atomic(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         self.check(path)?;
-        let mut files = self.files.borrow_mut();
+        let mut files = self.writing();
         let mode = files.get(path).map_or(mode, |(_, mode)| *mode);
         files.insert(path.to_owned(), (bytes.to_vec(), mode));
         Ok(())
@@ -117,8 +127,7 @@ impl HostFiles for FakeHost {
 
     fn create_empty(&self, path: &Path) -> io::Result<()> {
         self.check(path)?;
-        self.files
-            .borrow_mut()
+        self.writing()
             .entry(path.to_owned())
             .or_insert((Vec::new(), 0o644));
         Ok(())
@@ -126,7 +135,7 @@ impl HostFiles for FakeHost {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(path)?;
-        self.files.borrow_mut().remove(path);
+        self.writing().remove(path);
         Ok(())
     }
 }

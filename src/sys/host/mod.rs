@@ -11,7 +11,7 @@ pub use fake::FakeHost;
 pub use real::Host;
 
 /// Files of the running system. Links are followed.
-pub trait HostFiles {
+pub trait HostFiles: Sync {
     /// A file's bytes; `None` if it is missing or a link that leads nowhere. More than `limit` bytes are an error
     /// (`FileTooLarge`).
     fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>;
