@@ -92,6 +92,20 @@ impl FromStr for Stage {
 pub enum Phase {
     /// fetch: the config is there, cache and flag are written
     Config,
+    /// kargs: the kernel's arguments
+    Arguments,
+    /// disks: partition tables
+    Partitions,
+    /// disks: RAID arrays
+    Raid,
+    /// disks: encrypted volumes
+    Volumes,
+    /// disks: filesystems
+    Filesystems,
+    /// mount: mount points and mounts
+    Mounts,
+    /// umount: what mount mounted
+    Unmounts,
     /// files: groups, users, passwords
     Accounts,
     /// files: home permissions and SSH keys; needs the accounts' ids and homes
@@ -113,6 +127,13 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Config => "config",
+            Self::Arguments => "arguments",
+            Self::Partitions => "partitions",
+            Self::Raid => "raid",
+            Self::Volumes => "volumes",
+            Self::Filesystems => "filesystems",
+            Self::Mounts => "mounts",
+            Self::Unmounts => "unmounts",
             Self::Accounts => "accounts",
             Self::Keys => "keys",
             Self::Nodes => "nodes",

@@ -8,6 +8,7 @@ use crate::fetch::network::Network;
 use crate::fetch::settings::Settings;
 use crate::fetch::tls;
 use crate::sys::clock::SystemClock;
+use crate::sys::devices::RealDevices;
 use crate::sys::host::Host;
 use crate::sys::runner::System;
 use crate::sys::{Environment, HostFiles as _};
@@ -30,6 +31,8 @@ pub struct Edges {
     pub runner: System,
     /// The network
     pub network: Network,
+    /// Block devices
+    pub devices: RealDevices,
     /// Who is told what happens
     pub events: Untold,
 }
@@ -48,6 +51,7 @@ impl Edges {
             network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
             host: Host,
+            devices: RealDevices,
             events: Untold,
         }
     }

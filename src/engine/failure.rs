@@ -66,6 +66,7 @@ impl Failure {
     pub fn from_advance(stage: Stage, error: &AdvanceError) -> Self {
         let (location, problem) = match error {
             AdvanceError::Step(step) => (located(&step.cause), chain(&step.problem)),
+            AdvanceError::Missing { cause, source } => (located(cause), chain(source)),
             AdvanceError::Predict { cause, source: _ }
             | AdvanceError::Unsound(Violation::Unsound { cause, .. }) => (located(cause), chain(error)),
             AdvanceError::Unsound(Violation::View(_)) => (None, chain(error)),

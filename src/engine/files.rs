@@ -64,7 +64,14 @@ fn plan_phase(phase: Phase, input: &Input<'_>, view: &dyn View) -> Option<Result
         Phase::Presets => files::presets::plan(input, view),
         Phase::Luks => files::luks::plan(input, view),
         Phase::Result => files::result::plan(input, view),
-        Phase::Config => return None,
+        Phase::Config
+        | Phase::Arguments
+        | Phase::Partitions
+        | Phase::Raid
+        | Phase::Volumes
+        | Phase::Filesystems
+        | Phase::Mounts
+        | Phase::Unmounts => return None,
     })
 }
 

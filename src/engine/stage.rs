@@ -53,6 +53,7 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let probe = Probe::new(&sysroot, Some(&edges.runner));
     let machine = Machine {
         root: &sysroot,
+        devices: &edges.devices,
         runner: &edges.runner,
         host: &edges.host,
         fetcher,

@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
 use crate::report::Pointer;
+use crate::sys::devices::DeviceMissing;
 use crate::sys::probe::Probe;
 use crate::view::{Overlay, RootPath, View, ViewError};
 
@@ -19,6 +20,15 @@ pub enum AdvanceError {
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// A device that a phase is about did not come.
+    #[error("waiting for devices")]
+    Missing {
+        /// The first place in the config that names one
+        cause: Pointer,
+        /// Which, and what is there
+        #[source]
+        source: DeviceMissing,
+    },
     /// A prediction needs an answer that the view could not give.
     #[error("cannot predict what the step does")]
     Predict {
@@ -34,6 +44,10 @@ pub enum AdvanceError {
 pub trait World {
     /// How it looks now.
     fn view(&self) -> &dyn View;
+
+    /// Waits for the devices that the next phase is about; each with the place in the config that names it. A predicted
+    /// machine has those that it has.
+    fn await_devices(&mut self, wanted: &[(String, Pointer)]) -> Result<(), AdvanceError>;
 
     /// Checks a plan and carries it out.
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError>;
@@ -69,6 +83,20 @@ impl<'a> Real<'a> {
 impl World for Real<'_> {
     fn view(&self) -> &dyn View {
         self.probe
+    }
+
+    fn await_devices(&mut self, wanted: &[(String, Pointer)]) -> Result<(), AdvanceError> {
+        let paths: Vec<&str> = wanted.iter().map(|(path, _)| path.as_str()).collect();
+        let found = self.machine.devices.await_paths(&paths);
+        self.probe.forget();
+        found.map_err(|source| {
+            let named = |(path, _): &&(String, Pointer)| source.missing.contains(path);
+            let cause = wanted.iter().find(named).map(|(_, pointer)| pointer.clone());
+            AdvanceError::Missing {
+                cause: cause.unwrap_or_else(Pointer::root),
+                source,
+            }
+        })
     }
 
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
@@ -111,6 +139,10 @@ impl<'a> DryRun<'a> {
 impl World for DryRun<'_> {
     fn view(&self) -> &dyn View {
         &self.overlay
+    }
+
+    fn await_devices(&mut self, _wanted: &[(String, Pointer)]) -> Result<(), AdvanceError> {
+        Ok(())
     }
 
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {

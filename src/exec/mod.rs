@@ -1,6 +1,7 @@
 //! The only code that changes the machine: one match over the actions of a plan.
 
 mod accounts;
+mod devices;
 mod files;
 pub mod progress;
 
@@ -14,6 +15,7 @@ use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
 use crate::report::{Pointer, chain};
 use crate::sys::Clock;
 use crate::sys::accounts::{self as accounts_file, AccountsError};
+use crate::sys::devices::BlockDevices;
 use crate::sys::host::HostFiles;
 use crate::sys::runner::{Invocation, RunError, Runner};
 use crate::sys::sysroot::{Sysroot, SysrootError};
@@ -25,6 +27,8 @@ use progress::Record;
 pub struct Machine<'a> {
     /// The new root
     pub root: &'a Sysroot,
+    /// Block devices
+    pub devices: &'a dyn BlockDevices,
     /// Starts programs
     pub runner: &'a dyn Runner,
     /// The program's own files outside the root
@@ -102,6 +106,9 @@ pub enum ExecError {
     /// A step names an account that has no id although the accounts phase is over
     #[error("account {0:?} has no id yet; please report this")]
     NoId(String),
+    /// Unmounting
+    #[error(transparent)]
+    Unmount(#[from] crate::sys::devices::UnmountError),
     /// SIGTERM
     #[error("stopped on request before this step; run again to continue where it left off")]
     Stopped,
@@ -228,6 +235,7 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
         Action::DisableUnit { entry } => {
             start(machine, Tool::Systemctl, vec!["disable".into(), entry.into()])
         }
+        Action::Device(action) => devices::execute(action, machine),
     };
     done.map(|()| Done::default())
 }

@@ -207,7 +207,8 @@ fn line(step: &Step) -> Option<String> {
         | Action::SetPassword { .. }
         | Action::Remove { .. }
         | Action::SetAccess { .. }
-        | Action::DisableUnit { .. } => None,
+        | Action::DisableUnit { .. }
+        | Action::Device(_) => None,
     }
 }
 

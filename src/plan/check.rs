@@ -173,6 +173,7 @@ fn check_step(
         } else {
             Ok(())
         }),
+        Action::Device(action) => action.check(&step.change, view.devices()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! wildcard arm.
 
 pub mod check;
+pub mod device;
 pub mod predict;
 pub mod render;
 #[cfg(test)]
@@ -367,4 +368,7 @@ pub enum Action {
         /// Unit, or template with its instances, as one argument
         entry: String,
     },
+    /// Do something to a block device, a mount or the boot loader
+    #[serde(untagged)]
+    Device(device::DeviceAction),
 }

@@ -93,6 +93,7 @@ pub fn predict(step: &Step, overlay: &mut Overlay<'_>) -> Result<(), ViewError> 
             }
         }
         Action::DisableUnit { entry } => overlay.put_disabled(entry),
+        Action::Device(action) => action.predict(overlay)?,
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
+use super::device::{DeviceAction, Format, KernelArguments, MakeFilesystem, Mount, Unmount};
 use super::{
     Access, Action, Base, Change, Content, GroupChange, HostFile, Lost, PasswordOf, Plan, Secret, Step,
     UserChange,
@@ -106,6 +107,29 @@ samples! { actions: Action {
         target: RootPath::from("/etc/motd"),
     },
     Action::DisableUnit { .. } => Action::DisableUnit { entry: "echo@.service echo@one.service".into() },
+    Action::Device(DeviceAction::MakeFilesystem(_)) => Action::Device(DeviceAction::MakeFilesystem(MakeFilesystem {
+        device: "/dev/disk/by-partlabel/data".into(),
+        node: "/dev/vda9".into(),
+        format: Format::Xfs,
+        label: Some("data".into()),
+        uuid: None,
+        options: vec!["-m".into(), "reflink=1".into()],
+    })),
+    Action::Device(DeviceAction::Mount(_)) => Action::Device(DeviceAction::Mount(Mount {
+        device: "/dev/disk/by-label/data".into(),
+        target: "/sysroot/var/lib/data".into(),
+        kind: "xfs".into(),
+        options: vec!["noatime".into()],
+    })),
+    Action::Device(DeviceAction::Unmount(_)) => Action::Device(DeviceAction::Unmount(Unmount {
+        target: "/sysroot/var/lib/data".into(),
+    })),
+    Action::Device(DeviceAction::ChangeKernelArguments(_)) => {
+        Action::Device(DeviceAction::ChangeKernelArguments(KernelArguments {
+            should_exist: vec!["quiet".into()],
+            should_not_exist: vec!["console=tty0".into()],
+        }))
+    },
 } }
 
 /// A plan for every stage, phase, action and change, of every combination of the last two.
@@ -122,6 +146,13 @@ pub(crate) fn plans() -> Vec<Plan> {
         .collect();
     let phases = [
         (Stage::Fetch, Phase::Config),
+        (Stage::Kargs, Phase::Arguments),
+        (Stage::Disks, Phase::Partitions),
+        (Stage::Disks, Phase::Raid),
+        (Stage::Disks, Phase::Volumes),
+        (Stage::Disks, Phase::Filesystems),
+        (Stage::Mount, Phase::Mounts),
+        (Stage::Umount, Phase::Unmounts),
         (Stage::Files, Phase::Accounts),
         (Stage::Files, Phase::Keys),
         (Stage::Files, Phase::Nodes),

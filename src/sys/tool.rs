@@ -23,13 +23,33 @@ pub enum Tool {
     Modprobe,
     /// Asks LUKS volumes for their UUID
     Cryptsetup,
+    /// Removes signatures
+    Wipefs,
+    /// Makes btrfs
+    MkfsBtrfs,
+    /// Makes ext4
+    MkfsExt4,
+    /// Makes xfs
+    MkfsXfs,
+    /// Makes vfat
+    MkfsFat,
+    /// Makes swap space
+    Mkswap,
+    /// Reads signatures
+    Blkid,
+    /// Announces devices
+    Udevadm,
+    /// Mounts
+    Mount,
+    /// Changes the kernel's arguments; the distribution's own
+    KargsHelper,
     /// Says whether this is a live system; the distribution's own, and optional
     IsLiveImage,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -39,6 +59,16 @@ impl Tool {
         Self::Systemctl,
         Self::Modprobe,
         Self::Cryptsetup,
+        Self::Wipefs,
+        Self::MkfsBtrfs,
+        Self::MkfsExt4,
+        Self::MkfsXfs,
+        Self::MkfsFat,
+        Self::Mkswap,
+        Self::Blkid,
+        Self::Udevadm,
+        Self::Mount,
+        Self::KargsHelper,
         Self::IsLiveImage,
     ];
 
@@ -54,6 +84,16 @@ impl Tool {
             Self::Systemctl => "systemctl",
             Self::Modprobe => "modprobe",
             Self::Cryptsetup => "cryptsetup",
+            Self::Wipefs => "wipefs",
+            Self::MkfsBtrfs => "mkfs.btrfs",
+            Self::MkfsExt4 => "mkfs.ext4",
+            Self::MkfsXfs => "mkfs.xfs",
+            Self::MkfsFat => "mkfs.fat",
+            Self::Mkswap => "mkswap",
+            Self::Blkid => "blkid",
+            Self::Udevadm => "udevadm",
+            Self::Mount => "mount",
+            Self::KargsHelper => "ignition-kargs-helper",
             Self::IsLiveImage => "is-live-image",
         }
     }

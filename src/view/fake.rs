@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 
+use super::fake_devices::FakeDevices;
 use super::{
-    Account, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner, RootPath, User, View,
+    Account, Devices, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner, RootPath, User, View,
     ViewError,
 };
 
@@ -17,6 +18,7 @@ pub struct FakeView {
     passwords: BTreeSet<(bool, String, String)>,
     enabled: HashMap<String, Enabled>,
     volumes: HashMap<String, String>,
+    devices: FakeDevices,
 }
 
 impl FakeView {
@@ -159,6 +161,13 @@ impl FakeView {
         self
     }
 
+    /// Sets the block devices.
+    #[must_use]
+    pub fn with_devices(mut self, devices: FakeDevices) -> Self {
+        self.devices = devices;
+        self
+    }
+
     /// Sets what `is-enabled` says; `No` otherwise.
     #[must_use]
     pub fn enabled(mut self, entry: &str, enabled: Enabled) -> Self {
@@ -213,6 +222,10 @@ impl View for FakeView {
 
     fn default_home(&self) -> Result<String, ViewError> {
         Ok("/home".into())
+    }
+
+    fn devices(&self) -> &dyn Devices {
+        &self.devices
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

@@ -3,13 +3,19 @@
 //!
 //! Answers are fetched when they are asked for, so symlink chains need no guessing.
 
+mod device;
+mod device_overlay;
 mod overlay;
 mod path;
 mod resolve;
 
 #[cfg(test)]
 pub mod fake;
+#[cfg(test)]
+pub mod fake_devices;
 
+pub use device::{Device, Devices, Member, Mounted, NoDevices, PartitionOf, Signature, Use, Volume};
+pub use device_overlay::DeviceOverlay;
 pub use overlay::Overlay;
 pub use path::RootPath;
 pub use resolve::{ResolveError, follow, resolve, resolve_parent};
@@ -264,6 +270,9 @@ pub trait View {
 
     /// Whether an account's password field already holds this hash (`shadow` or `gshadow`, else the public file).
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError>;
+
+    /// Block devices and mounts.
+    fn devices(&self) -> &dyn Devices;
 }
 
 /// Which database an account name belongs to.

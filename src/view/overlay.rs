@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::{
-    Account, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner, RootPath, User, View,
-    ViewError,
+    Account, DeviceOverlay, Devices, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner,
+    RootPath, User, View, ViewError,
 };
 
 /// What is predicted to stand at a path.
@@ -30,6 +30,7 @@ pub struct Overlay<'a> {
     passwords: HashMap<(bool, String), Digest>,
     disabled: BTreeSet<String>,
     inodes: u64,
+    devices: DeviceOverlay<'a>,
 }
 
 impl std::fmt::Debug for Overlay<'_> {
@@ -51,6 +52,7 @@ impl<'a> Overlay<'a> {
             passwords: HashMap::new(),
             disabled: BTreeSet::new(),
             inodes: 0,
+            devices: DeviceOverlay::new(base.devices()),
         }
     }
 
@@ -134,6 +136,11 @@ impl<'a> Overlay<'a> {
     /// Predicts that an entry is disabled.
     pub fn put_disabled(&mut self, entry: &str) {
         self.disabled.insert(entry.to_owned());
+    }
+
+    /// Predictions about devices and mounts.
+    pub fn devices_mut(&mut self) -> &mut DeviceOverlay<'a> {
+        &mut self.devices
     }
 
     /// Every path something was predicted for, with the node; `None` = removed.
@@ -293,6 +300,10 @@ impl View for Overlay<'_> {
 
     fn default_home(&self) -> Result<String, ViewError> {
         self.base.default_home()
+    }
+
+    fn devices(&self) -> &dyn Devices {
+        &self.devices
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

@@ -11,6 +11,10 @@ use crate::view::{Account, Enabled, FileDigest, Group, Node, Owner, RootPath, Us
 struct System;
 
 impl View for System {
+    fn devices(&self) -> &dyn crate::view::Devices {
+        &crate::view::NoDevices
+    }
+
     fn node(&self, _: &RootPath) -> Result<Option<Node>, ViewError> {
         Ok(None)
     }

@@ -92,6 +92,9 @@ pub(super) fn describe(action: &Action) -> Description {
         Action::DisableUnit { entry } => {
             Description::new(name(entry.as_bytes()), String::from("systemctl disable"))
         }
+        Action::Device(action) => {
+            Description::new(name(action.subject().as_bytes()), words(&action.details()))
+        }
     }
 }
 
@@ -115,7 +118,8 @@ pub(super) fn path_of(action: &Action) -> Option<&RootPath> {
         | Action::ModifyUser(_)
         | Action::DeleteUser { .. }
         | Action::SetPassword { .. }
-        | Action::DisableUnit { .. } => None,
+        | Action::DisableUnit { .. }
+        | Action::Device(_) => None,
     }
 }
 

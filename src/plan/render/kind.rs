@@ -12,6 +12,12 @@ use crate::view::RootPath;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Configs,
+    Arguments,
+    Tables,
+    Arrays,
+    Volumes,
+    Filesystems,
+    Mounts,
     Accounts,
     Keys,
     Directories,
@@ -26,6 +32,12 @@ impl Kind {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Configs => "configs",
+            Self::Arguments => "kernel arguments",
+            Self::Tables => "partition tables",
+            Self::Arrays => "RAID",
+            Self::Volumes => "encrypted volumes",
+            Self::Filesystems => "filesystems",
+            Self::Mounts => "mounts",
             Self::Accounts => "accounts",
             Self::Keys => "homes and SSH keys",
             Self::Directories => "directories",
@@ -57,7 +69,9 @@ impl Kind {
             Action::MakeSymlink { .. } | Action::MakeHardLink { .. } => {
                 Self::of_phase(phase, Some(Self::Links))
             }
-            Action::Remove { .. } | Action::SetAccess { .. } => Self::of_phase(phase, None),
+            Action::Remove { .. } | Action::SetAccess { .. } | Action::Device(_) => {
+                Self::of_phase(phase, None)
+            }
         }
     }
 
@@ -65,6 +79,12 @@ impl Kind {
     fn of_phase(phase: Phase, node: Option<Self>) -> Option<Self> {
         match phase {
             Phase::Config | Phase::Result => Some(Self::Records),
+            Phase::Arguments => Some(Self::Arguments),
+            Phase::Partitions => Some(Self::Tables),
+            Phase::Raid => Some(Self::Arrays),
+            Phase::Volumes => Some(Self::Volumes),
+            Phase::Filesystems => Some(Self::Filesystems),
+            Phase::Mounts | Phase::Unmounts => Some(Self::Mounts),
             Phase::Accounts => Some(Self::Accounts),
             Phase::Keys => Some(Self::Keys),
             Phase::Nodes => node,

@@ -15,7 +15,9 @@ use super::runner::{Invocation, RunError, Runner};
 use super::sysroot::{Sysroot, SysrootError};
 use super::tool::Tool;
 use crate::plan::Secret;
-use crate::view::{Account, Enabled, FileDigest, Group, Node, RootPath, User, View, ViewError};
+use crate::view::{
+    Account, Devices, Enabled, FileDigest, Group, NoDevices, Node, RootPath, User, View, ViewError,
+};
 
 /// Where a new user's home is placed when nobody says.
 const DEFAULT_HOME: &str = "/home";
@@ -33,6 +35,7 @@ pub struct Probe<'a> {
     /// Account files, each read once
     databases: RefCell<BTreeMap<RootPath, Option<Rc<Vec<u8>>>>>,
     unread: RefCell<BTreeSet<RootPath>>,
+    devices: &'a dyn Devices,
 }
 
 impl std::fmt::Debug for Probe<'_> {
@@ -53,7 +56,14 @@ impl<'a> Probe<'a> {
             known: RefCell::default(),
             databases: RefCell::default(),
             unread: RefCell::default(),
+            devices: &NoDevices,
         }
+    }
+
+    /// With the machine's devices; without them it knows of none.
+    #[must_use]
+    pub fn with_devices(self, devices: &'a dyn Devices) -> Self {
+        Self { devices, ..self }
     }
 
     /// Drops all answers: the machine has changed.
@@ -224,6 +234,10 @@ impl View for Probe<'_> {
             .unwrap_or_else(|| DEFAULT_HOME.to_owned());
         self.known.borrow_mut().default_home = Some(home.clone());
         Ok(home)
+    }
+
+    fn devices(&self) -> &dyn Devices {
+        self.devices
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

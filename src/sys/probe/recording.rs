@@ -7,7 +7,9 @@ use std::io;
 use serde::Serialize;
 
 use crate::plan::Secret;
-use crate::view::{Account, Enabled, FileDigest, Group, Node, RootPath, User, View, ViewError};
+use crate::view::{
+    Account, Devices, Enabled, FileDigest, Group, NoDevices, Node, RootPath, User, View, ViewError,
+};
 
 /// Answers of a view, from which the same plan can be made again. It is a view itself; what was not asked is an error
 /// (`NotFound`). Contents and hashes are held, and never shown.
@@ -140,6 +142,10 @@ impl View for Recording {
         self.default_home
             .clone()
             .ok_or_else(|| missing("read", &"etc/default/useradd"))
+    }
+
+    fn devices(&self) -> &dyn Devices {
+        &NoDevices
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

@@ -1,0 +1,66 @@
+//! Block devices of the running system: what is there, waiting for it, and telling udev and the kernel about changes.
+
+mod real;
+
+use std::time::Duration;
+
+pub use real::RealDevices;
+
+use crate::view::Devices;
+
+/// How long devices are waited for, unless the kernel command line says otherwise.
+pub const DEVICE_WAIT: Duration = Duration::from_secs(90);
+
+/// A device did not come.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} did not appear within {} s; these block devices are there: {}",
+    missing.join(", "),
+    waited.as_secs(),
+    if present.is_empty() { "none".to_owned() } else { present.join(", ") }
+)]
+pub struct DeviceMissing {
+    /// Paths that lead nowhere
+    pub missing: Vec<String>,
+    /// How long they were waited for
+    pub waited: Duration,
+    /// What is there instead: nodes with size, label and type where known
+    pub present: Vec<String>,
+}
+
+/// The edge to the machine's block devices, beside the programs that change them.
+pub trait BlockDevices: Sync {
+    /// What is there. Nothing is remembered.
+    fn devices(&self) -> &dyn Devices;
+
+    /// Waits until all paths lead to block devices. Says every ten seconds what is missing.
+    fn await_paths(&self, paths: &[&str]) -> Result<(), DeviceMissing>;
+
+    /// Announces changed devices anew, and waits until udev and systemd, where they run, have seen them as they are and the
+    /// names that follow from that are there. Without udev it does nothing.
+    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError>;
+
+    /// Unmounts, trying again for a while if it is busy.
+    fn unmount(&self, target: &str) -> Result<(), UnmountError>;
+}
+
+/// A changed device was not seen as it is now.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct AnnounceError {
+    /// What happened, with the device
+    pub problem: String,
+}
+
+/// Something stays mounted.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot unmount {target}{}", if held_by.is_empty() { String::new() } else { format!(", it is in use by {}", held_by.join(", ")) })]
+pub struct UnmountError {
+    /// Where
+    pub target: String,
+    /// Processes that hold it: `name (pid)`, and mounts on top of it
+    pub held_by: Vec<String>,
+    /// What the system said last
+    #[source]
+    pub source: std::io::Error,
+}
