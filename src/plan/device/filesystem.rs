@@ -192,14 +192,14 @@ pub fn canonical_uuid(format: Format, uuid: &str) -> String {
 mod tests {
     use super::*;
 
-    fn made(format: Format, label: Option<&str>, uuid: Option<&str>, options: &[&str]) -> Vec<String> {
+    fn made(format: Format, label: Option<&str>, uuid: Option<&str>, options: &str) -> Vec<String> {
         let action = MakeFilesystem {
             device: "/dev/disk/by-partlabel/x".to_owned(),
             node: "/dev/vda1".to_owned(),
             format,
             label: label.map(str::to_owned),
             uuid: uuid.map(str::to_owned),
-            options: options.iter().map(ToString::to_string).collect(),
+            options: options.split_whitespace().map(str::to_owned).collect(),
         };
         action.commands().iter().map(ToString::to_string).collect()
     }
@@ -207,58 +207,57 @@ mod tests {
     #[test]
     fn command_lines_are_those_of_the_spec() {
         let uuid = "0fc63daf-8483-4772-8e79-3d69d8477de4";
-        let none: &[&str] = &[];
         let table = [
             (
                 Format::Btrfs,
                 Some("d"),
                 Some(uuid),
-                &["-m", "dup"],
+                "-m dup",
                 Some(format!("mkfs.btrfs -m dup --force -U {uuid} -L d /dev/vda1")),
             ),
             (
                 Format::Ext4,
                 None,
                 None,
-                &["-b", "1024"],
+                "-b 1024",
                 Some("mkfs.ext4 -b 1024 -F /dev/vda1".to_owned()),
             ),
             (
                 Format::Ext4,
                 Some(""),
                 Some(uuid),
-                none,
+                "",
                 Some(format!("mkfs.ext4 -F -U {uuid} -L '' /dev/vda1")),
             ),
             (
                 Format::Xfs,
                 Some("x"),
                 Some(uuid),
-                none,
+                "",
                 Some(format!("mkfs.xfs -f -m uuid={uuid} -L x /dev/vda1")),
             ),
             (
                 Format::Vfat,
                 Some("EFI"),
                 Some("2e24ec82"),
-                &["-F", "32"],
+                "-F 32",
                 Some("mkfs.fat -F 32 -i 2e24ec82 -n EFI /dev/vda1".to_owned()),
             ),
             (
                 Format::Swap,
                 Some("s"),
                 None,
-                none,
+                "",
                 Some("mkswap -f -L s /dev/vda1".to_owned()),
             ),
             (
                 Format::Swap,
                 None,
                 Some(uuid),
-                none,
+                "",
                 Some(format!("mkswap -f -U {uuid} /dev/vda1")),
             ),
-            (Format::None, None, None, none, None),
+            (Format::None, None, None, "", None),
         ];
         for (format, label, uuid, options, mkfs) in table {
             let mut want = vec!["wipefs -a /dev/vda1".to_owned()];
