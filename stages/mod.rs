@@ -12,7 +12,10 @@ use crate::view::{ResolveError, ViewError};
 
 pub mod fetch;
 pub mod files;
+pub mod kargs;
+pub mod mount;
 mod progress;
+pub mod umount;
 mod unbuilt;
 
 pub use progress::Progress;

@@ -28,28 +28,13 @@ fn asked(stage: Stage, config: &Config) -> Option<Pointer> {
         }
     };
     match stage {
-        Stage::FetchOffline | Stage::Fetch | Stage::Files => None,
-        Stage::Kargs => {
-            let arguments = &config.kernel_arguments;
-            let empty = arguments.should_exist.is_empty() && arguments.should_not_exist.is_empty();
-            if empty {
-                None
-            } else {
-                Some(Pointer::root().key("kernelArguments"))
-            }
+        Stage::FetchOffline | Stage::Fetch | Stage::Kargs | Stage::Mount | Stage::Files | Stage::Umount => {
+            None
         }
         Stage::Disks => first("disks", storage.disks.is_empty())
             .or_else(|| first("raid", storage.raid.is_empty()))
             .or_else(|| first("luks", storage.luks.is_empty()))
             .or_else(|| first("filesystems", storage.filesystems.is_empty())),
-        Stage::Mount | Stage::Umount => storage
-            .filesystems
-            .iter()
-            .position(|filesystem| {
-                let mountable = !matches!(filesystem.format.as_deref(), None | Some("" | "swap" | "none"));
-                mountable && filesystem.path.as_deref().is_some_and(|path| !path.is_empty())
-            })
-            .map(|index| Pointer::root().key("storage").key("filesystems").index(index)),
     }
 }
 
@@ -71,8 +56,8 @@ mod tests {
             (Stage::Mount, &disk, None),
             (Stage::Disks, &swap, Some("storage.filesystems[0]")),
             (Stage::Mount, &swap, None),
-            (Stage::Umount, &var, Some("storage.filesystems[0]")),
-            (Stage::Kargs, &kargs, Some("kernelArguments")),
+            (Stage::Umount, &var, None),
+            (Stage::Kargs, &kargs, None),
             (Stage::Kargs, &disk, None),
             (Stage::Files, &kargs, None),
             (Stage::Fetch, &disk, None),

@@ -490,34 +490,30 @@ fn cases() -> Vec<Case> {
         in_stage(
             "mount",
             case(
-                "mounts",
+                "mount point below a file",
                 with(
                     "storage",
-                    "{\"filesystems\": [{\"device\": \"/dev/sdx\", \"format\": \"ext4\", \"path\": \"/var\"}]}",
+                    "{\"filesystems\": [{\"device\": \"/dev/sdx\", \"format\": \"ext4\", \"path\": \"/etc/passwd/x\"}]}",
                 ),
-                "storage.filesystems",
-                NOT_BUILT,
+                "storage.filesystems[0].path",
+                &["/etc/passwd is a file"],
             ),
         ),
-        in_stage(
-            "umount",
-            case(
-                "unmounts",
-                with(
-                    "storage",
-                    "{\"filesystems\": [{\"device\": \"/dev/sdx\", \"format\": \"ext4\", \"path\": \"/var\"}]}",
+        on(
+            |root| {
+                root.link("data", "var");
+            },
+            in_stage(
+                "mount",
+                case(
+                    "mount point that is a link",
+                    with(
+                        "storage",
+                        "{\"filesystems\": [{\"device\": \"/dev/sdx\", \"format\": \"ext4\", \"path\": \"/data\"}]}",
+                    ),
+                    "storage.filesystems[0].path",
+                    &["/data is a link to var", "links are not followed"],
                 ),
-                "storage.filesystems",
-                NOT_BUILT,
-            ),
-        ),
-        in_stage(
-            "kargs",
-            case(
-                "kernel arguments",
-                with("kernelArguments", "{\"shouldExist\": [\"quiet\"]}"),
-                "kernelArguments",
-                NOT_BUILT,
             ),
         ),
     ]

@@ -90,7 +90,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         strict: false,
         phases: &PHASES,
     };
-    stage::run(&job, &edges, &args.root, &fetch)
+    stage::run(&job, &edges, &args.root, &fetch, &mut |_| Ok(()))
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))
 }
 

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod files;
 pub mod load;
 mod log;
+pub mod mounts;
 pub mod neednet;
 pub mod places;
 pub mod plan;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Loaded, Source, Wanted};
+use super::mounts::Left;
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
@@ -13,6 +14,7 @@ use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
 use crate::sys::Runner;
+use crate::sys::devices::BlockDevices as _;
 use crate::sys::host::private_directory;
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
@@ -73,7 +75,17 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
     };
-    stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
+    let mut kept = state.clone();
+    let mut keep = |left: Left| {
+        match left {
+            Left::Kept(mounts) => kept.kept_mounts = Some(mounts),
+            Left::Directories(made) => kept.notated_directories.extend(made),
+        }
+        kept.save(&edges.host, &places.state_file)
+            .map_err(|error| failed(&error))
+    };
+    stage::run(&job, &edges, &args.root, &fetch, &mut keep).map_err(|failure| located(failure, &loaded))?;
+    state = kept;
     if stage == Stage::Files {
         // Their use is over with this stage (spec/mount_files.md 8).
         state.luks_persist_key_files.clear();
@@ -120,7 +132,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
-    let probe = Probe::new(&root, None);
+    let probe = Probe::new(&root, None).with_devices(edges.devices.devices());
     let mut world = DryRun::new(&probe);
     if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);
@@ -128,7 +140,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
             .advance(unknown)
             .map_err(|error| Failure::from_advance(stage, &error))?;
     }
-    stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| located(failure, &loaded))?;
+    stage::predict(&job, &edges, &root, &progress, &mut world)
+        .map_err(|failure| located(failure, &loaded))?;
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, args.plan_format, &loaded, &edges)

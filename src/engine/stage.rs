@@ -5,6 +5,7 @@ use std::path::Path;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::files;
+use super::mounts::{self, Keep};
 use super::state::{Kind, State};
 use super::world::{DryRun, Real, World};
 use crate::config::canonical;
@@ -17,6 +18,7 @@ use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
 use crate::stages::{Phase, Progress, Stage, refuse_unbuilt};
+use crate::sys::devices::BlockDevices as _;
 use crate::sys::probe::Probe;
 use crate::sys::sysroot::Sysroot;
 use crate::sys::tool::Tool;
@@ -41,31 +43,30 @@ pub struct Job<'a> {
 }
 
 /// Carries a stage out.
-pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
+pub fn run(
+    job: &Job<'_>,
+    edges: &Edges,
+    root: &Path,
+    fetcher: &dyn Fetcher,
+    keep: Keep<'_>,
+) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     let stage = job.stage;
-    if matches!(stage, Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount) {
-        return Ok(());
-    }
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
+    match stage {
+        Stage::Disks => return Ok(()),
+        Stage::Mount => return mounts::mount(job, edges, root, fetcher, keep),
+        Stage::Umount => return mounts::unmount(job, edges, root, fetcher),
+        Stage::FetchOffline | Stage::Fetch | Stage::Kargs | Stage::Files => {}
+    }
     let sysroot = open_root(stage, root)?;
-    let probe = Probe::new(&sysroot, Some(&edges.runner));
-    let machine = Machine {
-        root: &sysroot,
-        devices: &edges.devices,
-        runner: &edges.runner,
-        host: &edges.host,
-        fetcher,
-        events: &edges.events,
-        clock: &edges.clock,
-        stop: &crate::sys::signals::terminated,
-    };
+    let probe = probe(&sysroot, edges);
+    let machine = machine(&sysroot, edges, fetcher);
     if stage != Stage::Files {
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
-        let plan = crate::stages::fetch::plan(stage, job.found);
         return world
-            .advance(plan)
+            .advance(one_plan(job))
             .map_err(|error| Failure::from_advance(stage, &error));
     }
 
@@ -97,22 +98,48 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     world.into_record().finish().map_err(|error| failed(&error))
 }
 
+/// The plan of a stage that needs nothing of the machine to decide.
+fn one_plan(job: &Job<'_>) -> Plan {
+    match job.stage {
+        Stage::Kargs => crate::stages::kargs::plan(job.config),
+        stage => crate::stages::fetch::plan(stage, job.found),
+    }
+}
+
+/// The root and the devices as a real run sees them.
+pub(super) fn probe<'a>(sysroot: &'a Sysroot, edges: &'a Edges) -> Probe<'a> {
+    Probe::new(sysroot, Some(&edges.runner)).with_devices(edges.devices.devices())
+}
+
+/// What a real run acts on.
+pub(super) fn machine<'a>(sysroot: &'a Sysroot, edges: &'a Edges, fetcher: &'a dyn Fetcher) -> Machine<'a> {
+    Machine {
+        root: sysroot,
+        devices: &edges.devices,
+        runner: &edges.runner,
+        host: &edges.host,
+        fetcher,
+        events: &edges.events,
+        clock: &edges.clock,
+        stop: &crate::sys::signals::terminated,
+    }
+}
+
 /// Predicts a stage over a world that may have been predicted already.
 pub fn predict(
     job: &Job<'_>,
     edges: &Edges,
+    sysroot: &Sysroot,
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     match job.stage {
-        Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => Ok(()),
-        Stage::FetchOffline | Stage::Fetch => {
-            let plan = crate::stages::fetch::plan(job.stage, job.found);
-            world
-                .advance(plan)
-                .map_err(|error| Failure::from_advance(job.stage, &error))
-        }
+        Stage::Disks => Ok(()),
+        Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),
+        Stage::FetchOffline | Stage::Fetch | Stage::Kargs => world
+            .advance(one_plan(job))
+            .map_err(|error| Failure::from_advance(job.stage, &error)),
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
             files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
@@ -122,8 +149,9 @@ pub fn predict(
 
 /// Opens the root of a stage.
 pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
-    // Only the files stage has to do with it, and the harness gives others an empty one.
-    let root = if stage != Stage::Files || root.as_os_str().is_empty() {
+    // Only these stages have to do with it, and the harness gives others an empty one.
+    let concerned = matches!(stage, Stage::Mount | Stage::Files | Stage::Umount);
+    let root = if !concerned || root.as_os_str().is_empty() {
         Path::new("/")
     } else {
         root

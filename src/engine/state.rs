@@ -65,6 +65,10 @@ pub struct State {
     /// Secure keys of CEX volumes, as data: URLs, by file name
     #[serde(serialize_with = "map", deserialize_with = "or_default")]
     pub luks_persist_volume_key_files: BTreeMap<String, Hidden>,
+    /// Mount points at which the mount stage found the right filesystem mounted when it first began: umount leaves them.
+    /// `None`: it has not begun. Not in upstream's state, which ignores it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_mounts: Option<Vec<String>>,
 }
 
 fn list<T: Serialize, S: Serializer>(list: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -166,6 +170,7 @@ mod tests {
                 referenced: false,
             }],
             luks_persist_key_files: [("data".to_owned(), "data:,canary".into())].into(),
+            kept_mounts: None,
             notated_directories: vec!["/etc".to_owned()],
             provider_output_files: vec![File {
                 path: "/var/x".to_owned(),

@@ -118,8 +118,10 @@ samples! { actions: Action {
     Action::Device(DeviceAction::Mount(_)) => Action::Device(DeviceAction::Mount(Mount {
         device: "/dev/disk/by-label/data".into(),
         target: "/sysroot/var/lib/data".into(),
+        path: RootPath::from("/var/lib/data"),
         kind: "xfs".into(),
         options: vec!["noatime".into()],
+        remount: false,
     })),
     Action::Device(DeviceAction::Unmount(_)) => Action::Device(DeviceAction::Unmount(Unmount {
         target: "/sysroot/var/lib/data".into(),

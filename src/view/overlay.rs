@@ -99,6 +99,13 @@ impl<'a> Overlay<'a> {
         );
     }
 
+    /// Predicts that an empty filesystem is mounted at a directory.
+    pub fn cover(&mut self, path: &RootPath) {
+        self.remove(path);
+        let inode = self.new_inode();
+        self.put(path, Node::directory(0o755, inode), FileDigest::Unknown, None);
+    }
+
     /// Predicts another owner or mode for what is at the path; its bytes stay.
     pub fn update(&mut self, path: &RootPath, change: impl FnOnce(&mut Node)) -> Result<(), ViewError> {
         if let Some(Predicted { node: Some(node), .. }) = self.nodes.get_mut(path) {

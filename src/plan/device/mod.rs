@@ -68,7 +68,7 @@ impl DeviceAction {
                 action.predict(overlay.devices_mut());
                 Ok(())
             }
-            Self::Mount(action) => action.predict(overlay.devices_mut()),
+            Self::Mount(action) => action.predict(overlay),
             Self::Unmount(action) => {
                 overlay.devices_mut().remove_mount(&action.target);
                 Ok(())

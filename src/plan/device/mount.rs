@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::sys::{Invocation, Tool};
-use crate::view::{DeviceOverlay, Devices, Mounted, ViewError};
+use crate::view::{Devices, Mounted, Overlay, RootPath, View as _, ViewError};
 
 /// Mounts a filesystem of the config below the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,25 +13,41 @@ pub struct Mount {
     pub device: String,
     /// Where, in the running system: root and path joined
     pub target: String,
+    /// Where, inside the root
+    #[serde(skip)]
+    pub path: RootPath,
     /// `format`
     pub kind: String,
     /// `mountOptions`
     pub options: Vec<String>,
+    /// Whether it is mounted there already, and only gets these options
+    pub remount: bool,
 }
 
 impl Mount {
     /// `mount`; `-o` is there without options, too, as upstream has it.
     pub fn command(&self) -> Invocation {
         let options = self.options.join(",");
+        if self.remount {
+            return Invocation::new(Tool::Mount, ["-o", &format!("remount,{options}"), &self.target]);
+        }
         Invocation::new(
             Tool::Mount,
             ["-o", &options, "-t", &self.kind, &self.device, &self.target],
         )
     }
 
-    pub(super) fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
-        let node = overlay.device(&self.device)?.map(|device| device.node);
-        overlay.put_mount(Mounted {
+    pub(super) fn predict(&self, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
+        let node = overlay.devices().device(&self.device)?.map(|device| device.node);
+        if self.remount {
+            return Ok(());
+        }
+        // What it holds is not asked: a filesystem that this config makes is empty, and of another one nothing is known.
+        // The root itself stays what it is: who plans for a root that ROOT is mounted on later shows how it will be then.
+        if !self.path.is_root() {
+            overlay.cover(&self.path);
+        }
+        overlay.devices_mut().put_mount(Mounted {
             source: node.unwrap_or_else(|| self.device.clone()),
             target: self.target.clone(),
             kind: self.kind.clone(),

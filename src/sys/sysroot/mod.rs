@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{Gid, Uid, fchown, fchownat, fsync, linkat, syncfs};
 use sha2::Digest as _;
@@ -76,6 +76,12 @@ impl Sysroot {
     /// Where the root is on the running system, for `--root` of the tools: absolute, and otherwise as it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the root is with all links resolved, as the kernel lists mounts; [`Sysroot::path`] if `/proc` is not there.
+    pub fn resolved_path(&self) -> PathBuf {
+        let link = format!("/proc/self/fd/{}", self.root.as_raw_fd());
+        readlinkat(AT_FDCWD, link.as_str()).map_or_else(|_| self.path.clone(), PathBuf::from)
     }
 
     /// Which way of staying inside the root is used.

@@ -1,0 +1,142 @@
+//! The stages mount and umount: one filesystem after the other, since what one holds decides about the next.
+
+use std::path::Path;
+
+use super::edges::Edges;
+use super::failure::Failure;
+use super::stage::{self, Job};
+use super::world::{DryRun, Real, World};
+use crate::exec::progress::Record;
+use crate::fetch::Fetcher;
+use crate::plan::{Action, Change, Plan};
+use crate::stages::mount::{self, Wanted};
+use crate::stages::{PlanError, Stage, umount};
+use crate::sys::sysroot::Sysroot;
+use crate::view::View;
+
+/// Keeps what later stages must know of the mount stage. Called before the act, so that a run that is killed is known, too.
+pub type Keep<'k> = &'k mut dyn FnMut(Left) -> Result<(), Failure>;
+
+/// What later stages must know of the mount stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Mount points at which the right filesystem is mounted already, as the stage begins
+    Kept(Vec<String>),
+    /// Directories that it is about to create, as the config has them
+    Directories(Vec<String>),
+}
+
+fn kept(plans: &[Plan]) -> Left {
+    let steps = plans.iter().flat_map(|plan| &plan.steps);
+    Left::Kept(
+        steps
+            .filter_map(|step| match (&step.action, &step.change) {
+                (Action::Device(action), Change::Keep { .. } | Change::Modify { .. }) => {
+                    Some(action.subject())
+                }
+                _ => None,
+            })
+            .collect(),
+    )
+}
+
+fn directories(plan: &Plan) -> Vec<String> {
+    let made = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::MakeDirectory { path, .. } => Some(path.to_string()),
+        _ => None,
+    });
+    made.collect()
+}
+
+/// Mounts the filesystems of the config.
+pub fn mount(
+    job: &Job<'_>,
+    edges: &Edges,
+    root: &Path,
+    fetcher: &dyn Fetcher,
+    keep: Keep<'_>,
+) -> Result<(), Failure> {
+    let all = mount::wanted(job.config);
+    if all.is_empty() {
+        return Ok(());
+    }
+    {
+        // What would be refused for a later filesystem is refused now, while nothing is mounted.
+        let sysroot = stage::open_root(job.stage, root)?;
+        let probe = stage::probe(&sysroot, edges);
+        let mut rehearsal = DryRun::new(&probe);
+        predict(job, &sysroot, &mut rehearsal)?;
+        if job.state.kept_mounts.is_none() {
+            keep(kept(&stage::plans(rehearsal)))?;
+        }
+    }
+    for wanted in &all {
+        // Opened anew: a filesystem that was mounted at the root itself hides what is open.
+        let sysroot = stage::open_root(job.stage, root)?;
+        let probe = stage::probe(&sysroot, edges);
+        let machine = stage::machine(&sysroot, edges, fetcher);
+        let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
+        let plan = one(wanted, &sysroot, &mut world)?;
+        let made = directories(&plan);
+        if !made.is_empty() {
+            keep(Left::Directories(made))?;
+        }
+        world
+            .advance(plan)
+            .map_err(|error| Failure::from_advance(job.stage, &error))?;
+    }
+    Ok(())
+}
+
+/// Unmounts them.
+pub fn unmount(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
+    let sysroot = stage::open_root(job.stage, root)?;
+    let probe = stage::probe(&sysroot, edges);
+    let machine = stage::machine(&sysroot, edges, fetcher);
+    let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
+    let plan = unmount_plan(job, &sysroot, world.view())?;
+    world
+        .advance(plan)
+        .map_err(|error| Failure::from_advance(job.stage, &error))
+}
+
+/// Predicts either stage.
+pub fn predict(job: &Job<'_>, sysroot: &Sysroot, world: &mut DryRun<'_>) -> Result<(), Failure> {
+    let advance = |world: &mut DryRun<'_>, plan| {
+        world
+            .advance(plan)
+            .map_err(|error| Failure::from_advance(job.stage, &error))
+    };
+    if job.stage == Stage::Umount {
+        let plan = unmount_plan(job, sysroot, world.view())?;
+        return advance(world, plan);
+    }
+    for wanted in &mount::wanted(job.config) {
+        let plan = one(wanted, sysroot, world)?;
+        advance(world, plan)?;
+    }
+    Ok(())
+}
+
+fn one(wanted: &Wanted<'_>, sysroot: &Sysroot, world: &mut dyn World) -> Result<Plan, Failure> {
+    let device = (wanted.filesystem.device.clone(), wanted.cause.key("device"));
+    world
+        .await_devices(&[device])
+        .map_err(|error| Failure::from_advance(Stage::Mount, &error))?;
+    mount::plan(wanted, &text(sysroot), world.view())
+        .map_err(|error| Failure::from_plan(Stage::Mount, &error))
+}
+
+fn unmount_plan(job: &Job<'_>, sysroot: &Sysroot, view: &dyn View) -> Result<Plan, Failure> {
+    let planned: Result<Plan, PlanError> = umount::plan(
+        job.config,
+        job.state.kept_mounts.as_deref().unwrap_or_default(),
+        &text(sysroot),
+        view,
+    );
+    planned.map_err(|error| Failure::from_plan(job.stage, &error))
+}
+
+fn text(sysroot: &Sysroot) -> String {
+    sysroot.resolved_path().to_string_lossy().into_owned()
+}
