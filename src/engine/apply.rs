@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::failure::Failure;
+use super::keys::NoKeys;
 use super::load::{self, Source};
 use super::places::Places;
 use super::stage::{self, Job};
@@ -90,7 +91,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         strict: false,
         phases: &PHASES,
     };
-    stage::run(&job, &edges, &args.root, &fetch)
+    stage::run(&job, &edges, &args.root, &fetch, &NoKeys)
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))
 }
 

@@ -7,6 +7,7 @@ pub mod cmdline;
 pub mod edges;
 pub mod failure;
 pub mod files;
+pub mod keys;
 pub mod load;
 mod log;
 pub mod neednet;

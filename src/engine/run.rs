@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::failure::Failure;
+use super::keys::StateKeys;
 use super::load::{self, Loaded, Source, Wanted};
 use super::places::Places;
 use super::stage::{self, Job};
@@ -73,7 +74,9 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
     };
-    stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
+    let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
+    stage::run(&job, &edges, &args.root, &fetch, &keys).map_err(|failure| located(failure, &loaded))?;
+    state = keys.into_state();
     if stage == Stage::Files {
         // Their use is over with this stage (spec/mount_files.md 8).
         state.luks_persist_key_files.clear();

@@ -9,8 +9,8 @@ use super::state::{Kind, State};
 use super::world::{DryRun, Real, World};
 use crate::config::canonical;
 use crate::config::types::Config;
-use crate::exec::Machine;
 use crate::exec::progress::{self, Record};
+use crate::exec::{Machine, VolumeKeys};
 use crate::fetch::Fetcher;
 use crate::plan::Plan;
 use crate::report::chain;
@@ -41,7 +41,13 @@ pub struct Job<'a> {
 }
 
 /// Carries a stage out.
-pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
+pub fn run(
+    job: &Job<'_>,
+    edges: &Edges,
+    root: &Path,
+    fetcher: &dyn Fetcher,
+    keys: &dyn VolumeKeys,
+) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     let stage = job.stage;
@@ -54,6 +60,7 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let machine = Machine {
         root: &sysroot,
         devices: &edges.devices,
+        keys,
         runner: &edges.runner,
         host: &edges.host,
         fetcher,

@@ -1,5 +1,10 @@
 //! Carrying out what a plan does to devices and mounts.
 
+mod array;
+mod volume;
+
+pub use volume::VolumeError;
+
 use super::{ExecError, Machine};
 use crate::plan::device::DeviceAction;
 
@@ -12,6 +17,8 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
             }
             Ok(())
         }
+        DeviceAction::Array(array) => array::execute(array, &action.commands(), machine),
+        DeviceAction::Volume(volume) => volume::execute(volume, machine),
         DeviceAction::Unmount(unmount) => machine
             .devices
             .unmount(&unmount.target)

@@ -3,6 +3,7 @@
 mod accounts;
 mod devices;
 mod files;
+mod keys;
 pub mod progress;
 
 use std::ffi::OsString;
@@ -23,12 +24,17 @@ use crate::sys::tool::Tool;
 use crate::view::{Account, Owner};
 use progress::Record;
 
+pub use devices::VolumeError;
+pub use keys::VolumeKeys;
+
 /// What an execution acts on.
 pub struct Machine<'a> {
     /// The new root
     pub root: &'a Sysroot,
     /// Block devices
     pub devices: &'a dyn BlockDevices,
+    /// Keys of volumes
+    pub keys: &'a dyn VolumeKeys,
     /// Starts programs
     pub runner: &'a dyn Runner,
     /// The program's own files outside the root
@@ -109,6 +115,15 @@ pub enum ExecError {
     /// Unmounting
     #[error(transparent)]
     Unmount(#[from] crate::sys::devices::UnmountError),
+    /// A device that a step has made
+    #[error(transparent)]
+    Missing(#[from] crate::sys::devices::DeviceMissing),
+    /// Telling others about a device that a step has changed
+    #[error(transparent)]
+    Announce(#[from] crate::sys::devices::AnnounceError),
+    /// A key of a volume
+    #[error(transparent)]
+    VolumeKey(#[from] VolumeError),
     /// SIGTERM
     #[error("stopped on request before this step; run again to continue where it left off")]
     Stopped,

@@ -1,5 +1,8 @@
 //! Block devices of the running system: what is there, waiting for it, and telling udev and the kernel about changes.
 
+pub mod luks;
+pub mod raid;
+pub mod read_at;
 mod real;
 
 use std::time::Duration;

@@ -1,0 +1,3 @@
+//! The disks stage on loop devices.
+
+mod luks;
