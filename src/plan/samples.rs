@@ -8,9 +8,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use super::device::{
-    ArrayAction, AssembleArray, BindVolume, CloseVolume, CreateArray, DeviceAction, Format, FormatVolume,
-    KernelArguments, Key, MakeFilesystem, Mount, OpenVolume, ReachServer, SaveKey, Unmount, VolumeAction,
-    VolumeOf,
+    ArrayAction, AssembleArray, BindVolume, CloseVolume, CreateArray, DeviceAction, FinishVolume, Format,
+    FormatVolume, KernelArguments, Key, MakeFilesystem, Mount, OpenVolume, ReachServer, SaveKey, Unmount,
+    VolumeAction, VolumeOf,
 };
 use super::{
     Access, Action, Base, Change, Content, GroupChange, HostFile, Lost, PasswordOf, Plan, Secret, Step,
@@ -206,7 +206,7 @@ samples! { volumes: VolumeAction {
     }),
     VolumeAction::ProveUnlock(_) => VolumeAction::ProveUnlock(volume_of()),
     VolumeAction::RemoveKey(_) => VolumeAction::RemoveKey(volume_of()),
-    VolumeAction::FinishVolume(_) => VolumeAction::FinishVolume(volume_of()),
+    VolumeAction::FinishVolume(_) => VolumeAction::FinishVolume(FinishVolume { volume: volume_of(), label: String::new() }),
 } }
 
 fn volume_of() -> VolumeOf {

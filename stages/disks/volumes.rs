@@ -9,8 +9,8 @@ use super::clevis::{Binding, binding};
 use super::target::{Steps, at, check_name, contents, device, in_use, overwritten, uses};
 use crate::config::types::{Config, Luks};
 use crate::plan::device::{
-    ALLOW_DISCARDS, BindVolume, CloseVolume, DeviceAction, FormatVolume, Key, OpenVolume, ReachServer,
-    SaveKey, VolumeAction, VolumeOf, mapper_path, marker,
+    ALLOW_DISCARDS, BindVolume, CloseVolume, DeviceAction, FinishVolume, FormatVolume, Key, OpenVolume,
+    ReachServer, SaveKey, VolumeAction, VolumeOf, mapper_path, marker,
 };
 use crate::plan::{Change, Content, Plan, Secret};
 use crate::report::Pointer;
@@ -137,8 +137,11 @@ pub fn finish(config: &Config, digest: Digest, view: &dyn View) -> Result<Plan, 
             continue;
         };
         let header = view.devices().volume(&found.node).map_err(at(&cause))?;
-        if header.is_some_and(|header| header.subsystem == marker(&digest)) {
-            let action = VolumeAction::FinishVolume(volume_of(luks, &found));
+        if let Some(header) = header.filter(|header| header.subsystem == marker(&digest)) {
+            let action = VolumeAction::FinishVolume(FinishVolume {
+                volume: volume_of(luks, &found),
+                label: header.label,
+            });
             let what = "the run has succeeded".to_owned();
             steps.push(DeviceAction::Volume(action), Change::Modify { what }, &place)?;
         }

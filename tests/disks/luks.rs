@@ -19,7 +19,7 @@ use ignition_rs::report::chain;
 use ignition_rs::stages::PlanError;
 use ignition_rs::stages::disks::volumes;
 use ignition_rs::sys::clock::SystemClock;
-use ignition_rs::sys::devices::{AnnounceError, BlockDevices, DeviceMissing, UnmountError, luks, read_at};
+use ignition_rs::sys::devices::{AnnounceError, BlockDevices, DeviceMissing, UnmountError, luks};
 use ignition_rs::sys::host::Host;
 use ignition_rs::sys::runner::System;
 use ignition_rs::sys::sysroot::Sysroot;
@@ -65,7 +65,7 @@ impl Loop {
     }
 
     fn header(&self) -> Option<Volume> {
-        luks::read(&read_at::of_file(&File::open(&self.node).unwrap())).unwrap()
+        luks::of_device(&self.node).unwrap()
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -134,7 +134,7 @@ impl Devices for Loops {
     }
 
     fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
-        Ok(luks::read(&read_at::of_file(&File::open(node).unwrap())).unwrap())
+        Ok(luks::of_device(node).unwrap())
     }
 
     fn member(&self, _node: &str) -> Result<Option<Member>, ViewError> {
@@ -339,7 +339,8 @@ fn a_generated_key_is_in_the_state_before_the_volume_is_made() {
     let Some(disk) = Loop::new() else { return };
     let scene = Scene::new();
     // luksFormat fails after its key was kept.
-    let broken = config(&disk.node, r#", "options": ["--no-such-option"]"#);
+    let mut broken = config(&disk.node, "");
+    broken.storage.luks[0].options = vec!["--no-such-option".to_owned()];
     let error = scene.execute(scene.plan(&broken).unwrap()).unwrap_err();
     assert!(chain(&error).contains("no-such-option"), "{}", chain(&error));
     assert!(disk.header().is_none());

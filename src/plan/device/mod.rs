@@ -15,8 +15,8 @@ pub use filesystem::{Format, MakeFilesystem, canonical_uuid};
 pub use mount::{Mount, Unmount};
 pub(crate) use volume::ALLOW_DISCARDS;
 pub use volume::{
-    BindVolume, CEX_KEY, CEX_REPOSITORY, CloseVolume, FormatVolume, Key, OpenVolume, ReachServer, SaveKey,
-    VolumeAction, VolumeOf, mapper_path, marker, secure_key,
+    BindVolume, CEX_KEY, CEX_REPOSITORY, CloseVolume, FinishVolume, FormatVolume, Key, OpenVolume,
+    ReachServer, SaveKey, VolumeAction, VolumeOf, mapper_path, marker, secure_key,
 };
 
 use serde::Serialize;

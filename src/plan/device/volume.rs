@@ -38,7 +38,7 @@ pub enum VolumeAction {
     /// Remove the generated key, from the volume and from the state file
     RemoveKey(VolumeOf),
     /// Take off the mark of the unfinished run
-    FinishVolume(VolumeOf),
+    FinishVolume(FinishVolume),
 }
 
 /// A volume and where it is.
@@ -155,6 +155,17 @@ pub struct BindVolume {
     pub to: String,
 }
 
+/// Takes the mark of an unfinished run off a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishVolume {
+    /// Which
+    #[serde(flatten)]
+    pub volume: VolumeOf,
+    /// Its label, which stays: cryptsetup sets both labels at once
+    pub label: String,
+}
+
 /// Where an open volume is found.
 pub fn mapper_path(name: &str) -> String {
     format!("/dev/mapper/{name}")
@@ -177,7 +188,8 @@ impl VolumeAction {
             Self::FormatVolume(action) => Some(&action.volume),
             Self::OpenVolume(action) => Some(&action.volume),
             Self::BindVolume(action) => Some(&action.volume),
-            Self::ProveUnlock(volume) | Self::RemoveKey(volume) | Self::FinishVolume(volume) => Some(volume),
+            Self::FinishVolume(action) => Some(&action.volume),
+            Self::ProveUnlock(volume) | Self::RemoveKey(volume) => Some(volume),
         }
     }
 
@@ -236,10 +248,11 @@ impl VolumeAction {
             Self::CloseVolume(action) => action.predict(overlay)?,
             Self::FormatVolume(action) => action.predict(overlay),
             Self::OpenVolume(action) => action.predict(overlay)?,
-            Self::FinishVolume(volume) => {
-                if let Some(found) = overlay.volume(&volume.node)? {
+            Self::FinishVolume(action) => {
+                let node = &action.volume.node;
+                if let Some(found) = overlay.volume(node)? {
                     let subsystem = String::new();
-                    overlay.put_volume(&volume.node, Volume { subsystem, ..found });
+                    overlay.put_volume(node, Volume { subsystem, ..found });
                 }
             }
         }

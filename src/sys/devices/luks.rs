@@ -2,15 +2,16 @@
 //!
 //! The form is that of the LUKS2 On-Disk Format Specification 1.1 and of LUKS1's. Numbers are big endian.
 
+use std::fs::File;
 use std::io;
 
 use serde::Deserialize;
 
-use super::read_at::{ReadAt, field, text};
+use super::read_at::{ReadAt, field, of_file, text};
 use crate::view::Volume;
 
-const MAGIC: &[u8; 6] = b"LUKS\xba\xbe";
-const SECOND_MAGIC: &[u8; 6] = b"SKUL\xba\xbe";
+const MAGIC: &[u8] = b"LUKS\xba\xbe";
+const SECOND_MAGIC: &[u8] = b"SKUL\xba\xbe";
 
 /// Sizes that a LUKS2 header may have, its JSON included; the second header begins where the first ends.
 const SIZES: [u64; 9] = [
@@ -44,6 +45,11 @@ pub fn read(read: ReadAt<'_>) -> io::Result<Option<Volume>> {
     Ok(best.map(|header| header.volume))
 }
 
+/// The header on the device at a path.
+pub fn of_device(node: &str) -> io::Result<Option<Volume>> {
+    read(&of_file(&File::open(node)?))
+}
+
 fn first_version(bytes: &[u8]) -> Option<Volume> {
     Some(Volume {
         version: 1,
@@ -61,7 +67,7 @@ struct Header {
 }
 
 /// A header of LUKS2 at a place, if it is whole.
-fn header(read: ReadAt<'_>, place: u64, magic: &[u8; 6]) -> io::Result<Option<Header>> {
+fn header(read: ReadAt<'_>, place: u64, magic: &[u8]) -> io::Result<Option<Header>> {
     let start = read(place, 16)?;
     let sound = start.starts_with(magic) && field(&start, 6).map(u16::from_be_bytes) == Some(2);
     let size = field(&start, 8).map(u64::from_be_bytes);
@@ -195,7 +201,7 @@ impl std::fmt::Display for Kdf {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::super::read_at::{of_bytes, of_file};
+    use super::super::read_at::of_bytes;
     use super::*;
 
     /// A volume made by the real cryptsetup; `None` without one.

@@ -4,9 +4,10 @@
 //! are the machine's own, of which only little endian ones are read.
 
 use std::fmt::Write as _;
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
 
-use super::read_at::{ReadAt, field, text};
+use super::read_at::{ReadAt, field, of_file, text};
 use crate::view::Member;
 
 const MAGIC: u32 = 0xa92b_4efc;
@@ -30,6 +31,13 @@ pub fn read(read: ReadAt<'_>, size: u64) -> io::Result<Option<Member>> {
         Some(place) => Ok(version_0(&read(place, 64)?)),
         None => Ok(None),
     }
+}
+
+/// The superblock on the device at a path.
+pub fn of_device(node: &str) -> io::Result<Option<Member>> {
+    let mut file = File::open(node)?;
+    let size = file.seek(SeekFrom::End(0))?;
+    read(&of_file(&file), size)
 }
 
 /// Where version 1.0 stands: at least 8 KiB before the end, at a multiple of 4 KiB.

@@ -64,15 +64,12 @@ impl Invocation {
         let mut text = Vec::with_capacity(said.len());
         let mut rest = said.as_slice();
         while let Some((first, after)) = rest.split_first() {
-            match rest.strip_prefix(secret).filter(|_| !secret.is_empty()) {
-                Some(after) => {
-                    text.extend_from_slice(HIDDEN.as_bytes());
-                    rest = after;
-                }
-                None => {
-                    text.push(*first);
-                    rest = after;
-                }
+            if let Some(after) = rest.strip_prefix(secret).filter(|_| !secret.is_empty()) {
+                text.extend_from_slice(HIDDEN.as_bytes());
+                rest = after;
+            } else {
+                text.push(*first);
+                rest = after;
             }
         }
         text

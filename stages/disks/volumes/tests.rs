@@ -18,6 +18,7 @@ fn input<'a>(config: &'a Config, random: &'a dyn Fn(&mut [u8]) -> io::Result<()>
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the kernel's")]
 fn fill(bytes: &mut [u8]) -> io::Result<()> {
     bytes.fill(0xa5);
     Ok(())
@@ -340,7 +341,7 @@ fn marks_are_taken_off_at_the_end() {
     };
     insta::assert_snapshot!(finished(volume(2, "l", &marker(&DIGEST), &[])), @r"
     modify (the run has succeeded): /dev/a: take off the mark of the unfinished run @ storage.luks[0]
-        cryptsetup config --subsystem '' /dev/vda
+        cryptsetup config --label l --subsystem '' /dev/vda
     ");
     assert_eq!(finished(volume(2, "l", "mine", &[])), "");
     assert_eq!(finished(disk()), "");

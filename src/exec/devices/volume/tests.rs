@@ -6,6 +6,7 @@ use crate::config::types::Resource;
 use crate::events::Untold;
 use crate::fetch::{Contents, FetchError, Fetcher};
 use crate::plan::device::{BindVolume, OpenVolume};
+use crate::sys::HostFiles as _;
 use crate::sys::clock::SystemClock;
 use crate::sys::devices::{AnnounceError, BlockDevices, DeviceMissing, UnmountError};
 use crate::sys::host::FakeHost;
@@ -122,6 +123,10 @@ impl Fetcher for Scene {
     }
 }
 
+fn bytes_of(path: &str) -> Option<Vec<u8>> {
+    crate::sys::host::Host.read(Path::new(path), LIMIT).ok().flatten()
+}
+
 /// Reads the key files while the program runs, as the program does.
 impl Runner for Scene {
     fn run(&self, invocation: &Invocation) -> Result<Output, RunError> {
@@ -129,7 +134,7 @@ impl Runner for Scene {
         for arg in &invocation.args {
             let path = arg.to_string_lossy().into_owned();
             if path.starts_with("/proc/") {
-                self.handed.lock().unwrap().push(std::fs::read(&path).unwrap());
+                self.handed.lock().unwrap().push(bytes_of(&path).unwrap());
                 line = line.replace(&path, "KEYFILE");
             }
         }
@@ -242,7 +247,11 @@ fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
     scene.run(&VolumeAction::BindVolume(bind)).unwrap();
     scene.run(&VolumeAction::ProveUnlock(of())).unwrap();
     scene.run(&VolumeAction::RemoveKey(of())).unwrap();
-    scene.run(&VolumeAction::FinishVolume(of())).unwrap();
+    let finish = crate::plan::device::FinishVolume {
+        volume: of(),
+        label: String::new(),
+    };
+    scene.run(&VolumeAction::FinishVolume(finish)).unwrap();
     assert_eq!(
         scene.log(),
         [
@@ -258,13 +267,13 @@ fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
             "await /dev/mapper/data",
             "cryptsetup luksRemoveKey /dev/vda KEYFILE",
             "forget data",
-            "cryptsetup config --subsystem '' /dev/vda",
+            "cryptsetup config --label '' --subsystem '' /dev/vda",
         ]
     );
     assert_eq!(*scene.handed.lock().unwrap(), vec![b"canary"; 4]);
     let paths = scene.runner.asked().into_iter().flat_map(|run| run.args);
     for path in paths.filter(|arg| arg.to_string_lossy().starts_with("/proc/")) {
-        assert_ne!(std::fs::read(&path).unwrap_or_default(), b"canary");
+        assert_ne!(bytes_of(&path.to_string_lossy()).unwrap_or_default(), b"canary");
     }
     let error = scene.run(&VolumeAction::OpenVolume(open)).unwrap_err();
     assert!(error.starts_with("the state file has no key for data"), "{error}");

@@ -32,7 +32,15 @@ impl VolumeAction {
                 ),
             ],
             Self::RemoveKey(volume) => vec![cryptsetup(&["luksRemoveKey", &volume.node, key])],
-            Self::FinishVolume(volume) => vec![cryptsetup(&["config", "--subsystem", "", &volume.node])],
+            // Without the label, cryptsetup 2.6 removes it.
+            Self::FinishVolume(action) => vec![cryptsetup(&[
+                "config",
+                "--label",
+                &action.label,
+                "--subsystem",
+                "",
+                &action.volume.node,
+            ])],
         }
     }
 }

@@ -21,6 +21,13 @@ fn format() -> FormatVolume {
     }
 }
 
+fn finish() -> VolumeAction {
+    VolumeAction::FinishVolume(FinishVolume {
+        volume: of(),
+        label: "l".to_owned(),
+    })
+}
+
 fn shown(action: &VolumeAction) -> Vec<String> {
     action.commands().iter().map(ToString::to_string).collect()
 }
@@ -108,8 +115,8 @@ fn command_lines() {
             vec!["cryptsetup luksRemoveKey /dev/vda1 KEYFILE"],
         ),
         (
-            VolumeAction::FinishVolume(of()),
-            vec!["cryptsetup config --subsystem '' /dev/vda1"],
+            finish(),
+            vec!["cryptsetup config --label l --subsystem '' /dev/vda1"],
         ),
     ];
     for (action, lines) in table {
@@ -196,11 +203,7 @@ fn names_are_no_options_and_volumes_are_there() {
         options: Vec::new(),
         kept: false,
     });
-    for action in [
-        open.clone(),
-        VolumeAction::RemoveKey(of()),
-        VolumeAction::FinishVolume(of()),
-    ] {
+    for action in [open.clone(), VolumeAction::RemoveKey(of()), finish()] {
         assert_eq!(checked(&action, &Change::Create, &there), Ok(()));
         assert!(checked(&action, &Change::Create, &first).is_err());
         assert!(checked(&action, &Change::Create, &FakeDevices::new()).is_err());
@@ -246,7 +249,7 @@ fn predictions() {
         assert!(overlay.signature(&mapping.node).unwrap().is_blank());
     }
     assert_eq!(overlay.device("/dev/vda1").unwrap().unwrap().uses.len(), 1);
-    VolumeAction::FinishVolume(of()).predict(&mut overlay).unwrap();
+    finish().predict(&mut overlay).unwrap();
     assert_eq!(overlay.volume("/dev/vda1").unwrap().unwrap().subsystem, "");
 
     let open = FakeDevices::new()
