@@ -35,9 +35,28 @@ fn arrays(config: &Config) -> impl Iterator<Item = (&Raid, Pointer)> {
 pub fn check_config(config: &Config) -> Result<(), PlanError> {
     for (raid, at) in arrays(config) {
         check_name(&raid.name, &at.key("name"))?;
+        if !is_array_name(&raid.name) {
+            return Err(refuse(
+                at.key("name"),
+                format!("mdadm takes no array named {:?}", raid.name),
+                "give it a name without slashes, /dev/md/NAME or /dev/mdNUMBER",
+            ));
+        }
         spares(raid, &at)?;
     }
     Ok(())
+}
+
+/// What mdadm takes for the name of a new array (mdadm(8), "DEVICE NAMES").
+fn is_array_name(name: &str) -> bool {
+    let Some(path) = name.strip_prefix('/') else {
+        return !name.contains('/');
+    };
+    let number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let plain = |name: &str| !name.is_empty() && !name.contains('/');
+    path.strip_prefix("dev/md/").is_some_and(plain)
+        || path.strip_prefix("dev/md_d").is_some_and(number)
+        || path.strip_prefix("dev/md").is_some_and(number)
 }
 
 fn spares(raid: &Raid, at: &Pointer) -> Result<usize, PlanError> {

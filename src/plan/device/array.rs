@@ -122,6 +122,7 @@ impl ArrayAction {
                 .device(member)?
                 .map_or(sector_size, |device| device.sector_size.max(sector_size));
             if let Self::CreateArray(action) = self {
+                super::forget_partitions(member, overlay)?;
                 overlay.put_member(member, action.member());
             }
             overlay.put_uses(member, vec![Use::Held(node.clone())]);
@@ -307,7 +308,7 @@ mod tests {
             ("/dev/md/0", "/dev/md/0", "0"),
             ("/dev/md0", "/dev/md0", "0"),
             ("/dev/md127", "/dev/md127", "127"),
-            ("/dev/md_data", "/dev/md_data", "data"),
+            ("/dev/md_d0", "/dev/md_d0", "d0"),
             ("/dev/mdata", "/dev/mdata", "mdata"),
         ] {
             assert_eq!(

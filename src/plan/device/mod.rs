@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use super::Change;
 use crate::sys::Invocation;
-use crate::view::{Devices, Overlay, ViewError};
+use crate::view::{DeviceOverlay, Devices, Overlay, ViewError};
 
 /// An action on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -128,6 +128,14 @@ fn check_words<'a>(tool: crate::sys::Tool, words: impl IntoIterator<Item = &'a s
         Some(word) => Err(format!("{tool} would take {word:?} for an option")),
         None => Ok(()),
     }
+}
+
+/// A disk that becomes something else has no partitions any more.
+fn forget_partitions(node: &str, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+    for partition in overlay.partitions(node)? {
+        overlay.remove_device(&partition.node);
+    }
+    Ok(())
 }
 
 /// A step that works over something must say that this is lost.

@@ -246,7 +246,7 @@ impl VolumeAction {
             | Self::ProveUnlock(_)
             | Self::RemoveKey(_) => {}
             Self::CloseVolume(action) => action.predict(overlay)?,
-            Self::FormatVolume(action) => action.predict(overlay),
+            Self::FormatVolume(action) => action.predict(overlay)?,
             Self::OpenVolume(action) => action.predict(overlay)?,
             Self::FinishVolume(action) => {
                 let node = &action.volume.node;
@@ -330,7 +330,8 @@ impl FormatVolume {
         parts.join(", ")
     }
 
-    fn predict(&self, overlay: &mut DeviceOverlay<'_>) {
+    fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+        super::forget_partitions(&self.volume.node, overlay)?;
         let uuid = self.uuid.clone().unwrap_or_default();
         if !uuid.is_empty() {
             overlay.put_path(&format!("/dev/disk/by-uuid/{uuid}"), Some(&self.volume.node));
@@ -347,6 +348,7 @@ impl FormatVolume {
             flags: Vec::new(),
         };
         overlay.put_volume(&self.volume.node, made);
+        Ok(())
     }
 
     fn check(&self, change: &Change, devices: &dyn Devices) -> Result<Result<(), String>, ViewError> {

@@ -191,6 +191,31 @@ mod tests {
         }
     }
 
+    /// What `mdadm --create data --homehost any --level raid1 --raid-devices 2` (4.2) wrote, and `mdadm --examine` read.
+    #[test]
+    fn a_superblock_of_the_real_program() {
+        let hex = "fc4e2ba9010000000000000000000000819b29a9e89fec18c547f16223b21a3d616e793a646174610000000000000000\
+         0000000000000000000000000000000059ca006b00000000010000000000000000f80100000000000000000002000000\
+         0000000000000000000000000000000000000000000000000000000000000000000800000000000000f8010000000000\
+         0800000000000000000000000000000000000000000000005b0ac23d8ce7d3a7bda8bf05a2f1b8920000080010000000\
+         5aca006b000000001100000000000000ffffffffffffffffbc6d58fb8000000000000000000000000000000000000000\
+         0000000000000000000000000000000000000100";
+        let block: Vec<u8> = hex
+            .as_bytes()
+            .chunks(2)
+            .map(|digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap())
+            .collect();
+        let mut bytes = vec![0; 64 << 10];
+        bytes[4096..4096 + 512].fill(0xff);
+        bytes[4096..4096 + block.len()].copy_from_slice(&block);
+        let member = found(&bytes).unwrap();
+        assert_eq!(member.array, "819b29a9-e89f-ec18-c547-f16223b21a3d");
+        assert_eq!(
+            (member.name.as_str(), member.level.as_str(), member.devices),
+            ("data", "raid1", 2)
+        );
+    }
+
     #[test]
     fn version_0_90() {
         let mut bytes = vec![0; 300 << 10];

@@ -151,6 +151,14 @@ fn refusals() {
             disks(),
             "storage.raid[0].name: \"-x\" cannot be a name",
         ),
+        (
+            name("a/b"),
+            disks(),
+            "storage.raid[0].name: mdadm takes no array named \"a/b\"; give it a name without slashes",
+        ),
+        (name("/dev/md_x"), disks(), "storage.raid[0].name: mdadm takes no"),
+        (name("/dev/md"), disks(), "storage.raid[0].name: mdadm takes no"),
+        (name("/data"), disks(), "storage.raid[0].name: mdadm takes no"),
         (name(""), disks(), "storage.raid[0].name: \"\" cannot be a name"),
         (
             MIRROR.to_owned(),
@@ -209,6 +217,24 @@ fn refusals() {
     ] {
         let text = refused(&config, devices);
         assert!(text.starts_with(words), "{text}");
+    }
+}
+
+#[test]
+fn names_that_mdadm_takes() {
+    for name in [
+        "data",
+        "md0",
+        "/dev/md/data",
+        "/dev/md/0",
+        "/dev/md0",
+        "/dev/md127",
+        "/dev/md_d0",
+    ] {
+        assert!(
+            check_config(&config(&MIRROR.replace("data", name))).is_ok(),
+            "{name}"
+        );
     }
 }
 
