@@ -189,6 +189,8 @@ mod tests {
             );
             assert_eq!((found.servers.len(), found.proves), (servers, proves), "{text}");
         }
+        let zero = bound(r#"{"tpm2": true, "threshold": 0}"#).unwrap().unwrap();
+        assert_eq!(zero.config.reveal(), r#"{"pins":{"tpm2":{}},"t":1}"#);
         let found = bound(r#"{"tang": [{"url": "http://a"}]}"#).unwrap().unwrap();
         assert_eq!(
             found.servers[0].1.source.as_ref().unwrap().reveal(),

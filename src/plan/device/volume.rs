@@ -376,7 +376,9 @@ impl FormatVolume {
 impl OpenVolume {
     fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
         let VolumeOf { name, node, .. } = &self.volume;
+        let mut uuid = String::new();
         if let Some(mut found) = overlay.volume(node)? {
+            uuid.clone_from(&found.uuid);
             found.flags.retain(|flag| flag != ALLOW_DISCARDS);
             found
                 .flags
@@ -395,6 +397,13 @@ impl OpenVolume {
             uses: Vec::new(),
         });
         overlay.put_path(&format!("/dev/disk/by-id/dm-name-{name}"), Some(&mapping));
+        if !uuid.is_empty() {
+            let id = format!(
+                "/dev/disk/by-id/dm-uuid-CRYPT-LUKS2-{}-{name}",
+                uuid.replace('-', "")
+            );
+            overlay.put_path(&id, Some(&mapping));
+        }
         Ok(())
     }
 }

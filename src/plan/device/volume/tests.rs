@@ -227,6 +227,7 @@ fn predictions() {
     let mut overlay = DeviceOverlay::new(&base);
     let format = FormatVolume {
         label: Some("crypt".to_owned()),
+        uuid: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
         ..format()
     };
     VolumeAction::FormatVolume(format).predict(&mut overlay).unwrap();
@@ -243,7 +244,11 @@ fn predictions() {
         overlay.volume("/dev/vda1").unwrap().unwrap().flags,
         [ALLOW_DISCARDS]
     );
-    for path in ["/dev/mapper/data", "/dev/disk/by-id/dm-name-data"] {
+    for path in [
+        "/dev/mapper/data",
+        "/dev/disk/by-id/dm-name-data",
+        "/dev/disk/by-id/dm-uuid-CRYPT-LUKS2-0123456789abcdef0123456789abcdef-data",
+    ] {
         let mapping = overlay.device(path).unwrap().unwrap();
         assert_eq!(mapping.mapper.as_deref(), Some("data"));
         assert!(overlay.signature(&mapping.node).unwrap().is_blank());
