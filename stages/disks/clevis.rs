@@ -120,7 +120,7 @@ fn tang(
             })?;
             entry.insert("adv".to_owned(), adv);
         } else {
-            let source = format!("{}/adv", server.url);
+            let source = advertisement_of(&server.url);
             let resource = Resource {
                 source: Some(source.as_str().into()),
                 ..Resource::default()
@@ -130,6 +130,12 @@ fn tang(
         given.push(Value::Object(entry));
     }
     Ok((given, servers))
+}
+
+/// Where a server advertises its keys: `adv` below its path, before a query.
+fn advertisement_of(url: &str) -> String {
+    let (path, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    format!("{}/adv{rest}", path.trim_end_matches('/'))
 }
 
 #[cfg(test)]
@@ -196,6 +202,13 @@ mod tests {
             found.servers[0].1.source.as_ref().unwrap().reveal(),
             "http://a/adv"
         );
+        for (url, adv) in [
+            ("http://a/", "http://a/adv"),
+            ("http://a/x/?q=r#f", "http://a/x/adv?q=r#f"),
+            ("http://[::1]:80", "http://[::1]:80/adv"),
+        ] {
+            assert_eq!(advertisement_of(url), adv);
+        }
         assert!(bound("{}").unwrap().is_none());
         assert!(bound(r#"{"threshold": 0, "tpm2": false}"#).unwrap().is_none());
         let custom = bound(r#"{"custom": {"pin": "null", "config": "{ \"a\": 1 }"}}"#);
