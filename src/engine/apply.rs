@@ -82,6 +82,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         config.passwd = crate::config::types::Passwd::default();
     }
     let found = Found::default();
+    let aliases = places.beside_state(super::disks::ALIASES);
     let job = Job {
         stage: Stage::Files,
         config: &config,
@@ -89,6 +90,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         found: &found,
         strict: false,
         phases: &PHASES,
+        aliases: &aliases,
     };
     stage::run(&job, &edges, &args.root, &fetch)
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))

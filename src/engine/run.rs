@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::disks::ALIASES;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Loaded, Source, Wanted};
@@ -13,6 +14,7 @@ use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
 use crate::sys::Runner;
+use crate::sys::devices::BlockDevices as _;
 use crate::sys::host::private_directory;
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
@@ -65,6 +67,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let aliases = places.beside_state(ALIASES);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -72,6 +75,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
+        aliases: &aliases,
     };
     stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
     if stage == Stage::Files {
@@ -110,6 +114,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         &mut fetch,
         &mut state,
     )?;
+    let aliases = places.beside_state(ALIASES);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -117,10 +122,11 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: false,
         phases: &super::files::PHASES,
+        aliases: &aliases,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
-    let probe = Probe::new(&root, None);
+    let probe = Probe::new(&root, None).with_devices(edges.devices.devices());
     let mut world = DryRun::new(&probe);
     if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);

@@ -1,0 +1,79 @@
+//! The disks stage, phase by phase: the same for the real machine and for a predicted one.
+
+use super::failure::Failure;
+use super::stage;
+use super::world::{DryRun, Real, World};
+use crate::config::types::Config;
+use crate::plan::Plan;
+use crate::stages::disks::{filesystems, wanted};
+use crate::stages::{Phase, PlanError, Stage};
+use crate::sys::probe::Probe;
+use crate::view::View;
+
+/// Phases of the stage, in order. Before each its devices are waited for, and the view is asked again.
+const PHASES: [Phase; 4] = [Phase::Partitions, Phase::Raid, Phase::Volumes, Phase::Filesystems];
+
+/// Name of the directory beside the state file in which links to the devices of the config are kept.
+pub const ALIASES: &str = "dev_aliases";
+
+/// Carries the stage out. With nothing to do it asks nothing.
+pub fn run(world: &mut Real<'_>, probe: &Probe<'_>, config: &Config) -> Result<(), Failure> {
+    let Some(first) = PHASES
+        .into_iter()
+        .find(|phase| !wanted(*phase, config).is_empty())
+    else {
+        return Ok(());
+    };
+    await_devices(world, first, config)?;
+    // A rehearsal: what would be refused in a later phase is refused now, while nothing is touched. What earlier phases
+    // are to make is predicted, as far as it can be.
+    let mut rehearsal = DryRun::new(probe);
+    carry_out(&mut rehearsal, config)?;
+    drop(stage::plans(rehearsal));
+    carry_out(world, config)
+}
+
+/// Plans each phase over what the world looks like by then, and carries it out.
+pub fn carry_out(world: &mut dyn World, config: &Config) -> Result<(), Failure> {
+    for phase in PHASES {
+        if wanted(phase, config).is_empty() {
+            continue;
+        }
+        let _phase = crate::log::phase(phase);
+        await_devices(world, phase, config)?;
+        if let Some(planned) = plan_phase(phase, config, world.view()) {
+            let plan = planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?;
+            world
+                .advance(plan)
+                .map_err(|error| Failure::from_advance(Stage::Disks, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn await_devices(world: &mut dyn World, phase: Phase, config: &Config) -> Result<(), Failure> {
+    world
+        .await_devices(&wanted(phase, config))
+        .map_err(|error| Failure::from_advance(Stage::Disks, &error))
+}
+
+/// `None` for phases that are not built yet, for which nothing is asked (`refuse_unbuilt`), and for those of other stages.
+fn plan_phase(phase: Phase, config: &Config, view: &dyn View) -> Option<Result<Plan, PlanError>> {
+    match phase {
+        Phase::Filesystems => Some(filesystems::plan(config, view)),
+        Phase::Partitions
+        | Phase::Raid
+        | Phase::Volumes
+        | Phase::Config
+        | Phase::Arguments
+        | Phase::Mounts
+        | Phase::Unmounts
+        | Phase::Accounts
+        | Phase::Keys
+        | Phase::Nodes
+        | Phase::Units
+        | Phase::Presets
+        | Phase::Luks
+        | Phase::Result => None,
+    }
+}
