@@ -131,12 +131,11 @@ impl Entry<'_> {
         let Some(action) = self.action(format, &device.node)? else {
             return Ok(None);
         };
-        let change = match keep {
-            Some(reason) => Change::Keep { reason },
-            None => {
-                self.refuse_used(&device, &partitions)?;
-                change(&device, &there)
-            }
+        let change = if let Some(reason) = keep {
+            Change::Keep { reason }
+        } else {
+            self.refuse_used(&device, &partitions)?;
+            change(&device, &there)
         };
         Ok(Some(self.step(action, change)))
     }
@@ -222,16 +221,14 @@ impl Entry<'_> {
     }
 
     fn occupied(&self, field: &'static str, device: &Device, there: &There, why: &str) -> PlanError {
-        let mut what = format!("{} holds {}", device.node, there.words());
-        if let Some(size) = device.size {
-            what.push_str(&format!(" ({})", size_text(size)));
-        }
-        for by in &device.uses {
-            what.push_str(&format!(", {by}"));
-        }
+        let size = device
+            .size
+            .map_or_else(String::new, |size| format!(" ({})", size_text(size)));
+        let mut parts = vec![format!("{} holds {}{size}", device.node, there.words())];
+        parts.extend(device.uses.iter().map(ToString::to_string));
         refuse(
             self.at.key(field),
-            format!("{what}, and {why}"),
+            format!("{}, and {why}", parts.join(", ")),
             "set wipeFilesystem to true if that may be lost, or ask for what is there",
         )
     }

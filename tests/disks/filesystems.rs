@@ -102,7 +102,7 @@ fn the_config_decides_about_what_is_there() {
     disk.with("mkfs.ext4", &["-q", "-L", "old", "-U", UUIDS[0]]);
     let refused = |entry: Value, field: &str| {
         let before = disk.bytes();
-        let ran = desk.run(&config(&[entry.clone()]));
+        let ran = desk.run(&config(std::slice::from_ref(&entry)));
         ran.expect_code(1);
         assert!(
             ran.stderr.contains(&format!("storage.filesystems[0].{field}")),

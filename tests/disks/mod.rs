@@ -2,6 +2,7 @@
 
 mod filesystems;
 mod stage;
+mod udev;
 
 use std::path::{Path, PathBuf};
 

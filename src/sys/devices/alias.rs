@@ -20,7 +20,7 @@ pub fn make(directory: &Path, path: &str, node: &str) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o750).create(parent)?;
     }
     match fs::remove_file(&link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => symlink(node, &link),
     }
 }

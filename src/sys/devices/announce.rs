@@ -86,8 +86,13 @@ impl Announcer<'_> {
         let leads = |(link, node): &(String, &str)| {
             block_number(node).is_some_and(|number| block_number(link) == Some(number))
         };
+        // udev gives a link that several devices ask for to one of them; there is nothing to wait for then.
+        let is_taken = |(link, node): &(String, &str)| {
+            let record = block_number(node).and_then(|number| udev_record(self.run, number));
+            block_number(link).is_some() && record.is_some_and(|record| asks_for(&record, link))
+        };
         let mut look = || {
-            let lacking = links.iter().filter(|link| !leads(link));
+            let lacking = links.iter().filter(|link| !leads(link) && !is_taken(link));
             lacking
                 .map(|(link, _)| Lack {
                     path: link.clone(),
@@ -95,16 +100,16 @@ impl Announcer<'_> {
                 })
                 .collect()
         };
-        if wait(self.clock, LINKS, &mut look).is_err() {
-            for (link, node) in links.iter().filter(|link| !leads(link)) {
-                // Another device with the same label may have it, and nobody may need it: no reason to fail.
-                match fs::canonicalize(link) {
-                    Ok(other) => tracing::warn!(
-                        "{link} leads to {} and not to {node}: labels and UUIDs should be unique",
-                        other.display()
-                    ),
-                    Err(_) => tracing::warn!("udev has made no link {link} to {node}"),
-                }
+        // What is missing is told below. Nobody may need it: no reason to fail.
+        let _ = wait(self.clock, LINKS, &mut look);
+        for (link, node) in links.iter().filter(|link| !leads(link)) {
+            if let Ok(other) = fs::canonicalize(link) {
+                tracing::warn!(
+                    "{link} leads to {} and not to {node}: labels and UUIDs should be unique",
+                    other.display()
+                );
+            } else {
+                tracing::warn!("udev has made no link {link} to {node}");
             }
         }
         links.retain(leads);
@@ -164,6 +169,14 @@ impl Announcer<'_> {
     }
 }
 
+/// Whether a device asks for a link, by udev's record of it: `S:disk/by-label/ROOT`.
+fn asks_for(record: &[u8], link: &str) -> bool {
+    let name = link.strip_prefix("/dev/").unwrap_or(link).as_bytes();
+    record
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.strip_prefix(b"S:") == Some(name))
+}
+
 /// Whether udev hands a device on to systemd, by its record. A start of the unit of one that it does not would wait in vain.
 fn is_for_systemd(record: &[u8]) -> bool {
     let has = |wanted: &[u8]| record.split(|byte| *byte == b'\n').any(|line| line == wanted);
@@ -194,6 +207,15 @@ mod tests {
         ] {
             assert_eq!(is_for_systemd(record.as_bytes()), expected, "{record}");
         }
+    }
+
+    #[test]
+    fn what_a_device_asks_for() {
+        let record = b"S:disk/by-label/ROOT\nS:disk/by-label/RO\\x20OT\nE:X=S:disk/by-label/x\n";
+        assert!(asks_for(record, "/dev/disk/by-label/ROOT"));
+        assert!(asks_for(record, "/dev/disk/by-label/RO\\x20OT"));
+        assert!(!asks_for(record, "/dev/disk/by-label/x"));
+        assert!(!asks_for(record, "/dev/disk/by-label/ROO"));
     }
 
     #[test]

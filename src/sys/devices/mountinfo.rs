@@ -68,7 +68,7 @@ pub(super) fn swaps(bytes: &[u8]) -> Vec<String> {
     bytes
         .split(|byte| *byte == b'\n')
         .skip(1)
-        .filter_map(|line| line.split(|byte| byte.is_ascii_whitespace()).next())
+        .filter_map(|line| line.split(u8::is_ascii_whitespace).next())
         .filter(|name| !name.is_empty())
         .map(unescape)
         .collect()

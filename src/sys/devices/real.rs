@@ -57,21 +57,6 @@ impl RealDevices {
         }
     }
 
-    /// What is in use on this machine, looked up once for a question.
-    fn usage(&self) -> Result<Usage, ViewError> {
-        let swaps = mountinfo::swaps(&read("/proc/swaps")?.unwrap_or_default());
-        Ok(Usage {
-            mounts: self.lines()?,
-            swaps: swaps.iter().filter_map(|path| block_number(path)).collect(),
-        })
-    }
-
-    fn lines(&self) -> Result<Vec<Line>, ViewError> {
-        Ok(mountinfo::parse(
-            &read("/proc/self/mountinfo")?.unwrap_or_default(),
-        ))
-    }
-
     /// Why a path cannot be used yet.
     fn lack(&self, path: &str) -> Option<Lack> {
         let number = block_number(path);
@@ -118,6 +103,20 @@ impl RealDevices {
         }
         list
     }
+}
+
+fn mount_lines() -> Result<Vec<Line>, ViewError> {
+    let bytes = read("/proc/self/mountinfo")?.unwrap_or_default();
+    Ok(mountinfo::parse(&bytes))
+}
+
+/// What is in use on this machine, looked up once for a question.
+fn usage() -> Result<Usage, ViewError> {
+    let swaps = mountinfo::swaps(&read("/proc/swaps")?.unwrap_or_default());
+    Ok(Usage {
+        mounts: mount_lines()?,
+        swaps: swaps.iter().filter_map(|path| block_number(path)).collect(),
+    })
 }
 
 /// What uses devices.
@@ -198,7 +197,7 @@ impl Devices for RealDevices {
             let real = fs::canonicalize(path).map_err(failed("look at", path))?;
             node = real.to_string_lossy().into_owned();
         }
-        Ok(Some(device(facts, node, &self.usage()?)))
+        Ok(Some(device(facts, node, &usage()?)))
     }
 
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
@@ -219,7 +218,7 @@ impl Devices for RealDevices {
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let usage = self.usage()?;
+        let usage = usage()?;
         Ok(found
             .into_iter()
             .map(|facts| {
@@ -242,7 +241,7 @@ impl Devices for RealDevices {
     }
 
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {
-        let mounts = self.lines()?.into_iter().map(|line| {
+        let mounts = mount_lines()?.into_iter().map(|line| {
             let device = mount_number(&line).and_then(|number| self.facts_at(number).ok().flatten());
             Mounted {
                 source: device.map_or(line.source, |facts| facts.node()),
