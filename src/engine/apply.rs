@@ -83,6 +83,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
     }
     let found = Found::default();
     let aliases = places.beside_state(super::disks::ALIASES);
+    let marks = places.beside_state(super::disks::MARKS);
     let job = Job {
         stage: Stage::Files,
         config: &config,
@@ -91,6 +92,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         strict: false,
         phases: &PHASES,
         aliases: &aliases,
+        marks: &marks,
     };
     stage::run(&job, &edges, &args.root, &fetch)
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))

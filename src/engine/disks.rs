@@ -16,6 +16,9 @@ const PHASES: [Phase; 4] = [Phase::Partitions, Phase::Raid, Phase::Volumes, Phas
 /// Name of the directory beside the state file in which links to the devices of the config are kept.
 pub const ALIASES: &str = "dev_aliases";
 
+/// Name of the directory beside the state file in which it is noted on which devices filesystems are being made.
+pub const MARKS: &str = "making";
+
 /// Carries the stage out. With nothing to do it asks nothing.
 pub fn run(world: &mut Real<'_>, probe: &Probe<'_>, config: &Config) -> Result<(), Failure> {
     let Some(first) = PHASES
@@ -28,25 +31,34 @@ pub fn run(world: &mut Real<'_>, probe: &Probe<'_>, config: &Config) -> Result<(
     // A rehearsal: what would be refused in a later phase is refused now, while nothing is touched. What earlier phases
     // are to make is predicted, as far as it can be.
     let mut rehearsal = DryRun::new(probe);
-    carry_out(&mut rehearsal, config)?;
-    drop(stage::plans(rehearsal));
-    carry_out(world, config)
+    carry_out(&mut rehearsal, config, None)?;
+    let rehearsed = stage::plans(rehearsal).into_iter().next();
+    carry_out(world, config, rehearsed)
 }
 
 /// Plans each phase over what the world looks like by then, and carries it out.
-pub fn carry_out(world: &mut dyn World, config: &Config) -> Result<(), Failure> {
+///
+/// `rehearsed` is the plan of the first phase, if its devices were waited for and it was planned over them already.
+pub fn carry_out(world: &mut dyn World, config: &Config, rehearsed: Option<Plan>) -> Result<(), Failure> {
+    let mut rehearsed = rehearsed;
     for phase in PHASES {
         if wanted(phase, config).is_empty() {
             continue;
         }
         let _phase = crate::log::phase(phase);
-        await_devices(world, phase, config)?;
-        if let Some(planned) = plan_phase(phase, config, world.view()) {
-            let plan = planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?;
-            world
-                .advance(plan)
-                .map_err(|error| Failure::from_advance(Stage::Disks, &error))?;
-        }
+        let plan = match rehearsed.take().filter(|plan| plan.phase == phase) {
+            Some(plan) => plan,
+            None => {
+                await_devices(world, phase, config)?;
+                match plan_phase(phase, config, world.view()) {
+                    None => continue,
+                    Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?,
+                }
+            }
+        };
+        world
+            .advance(plan)
+            .map_err(|error| Failure::from_advance(Stage::Disks, &error))?;
     }
     Ok(())
 }

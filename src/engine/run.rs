@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disks::ALIASES;
+use super::disks::{ALIASES, MARKS};
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Loaded, Source, Wanted};
@@ -68,6 +68,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -76,6 +77,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
         aliases: &aliases,
+        marks: &marks,
     };
     stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
     if stage == Stage::Files {
@@ -115,6 +117,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         &mut state,
     )?;
     let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -123,10 +126,12 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         strict: false,
         phases: &super::files::PHASES,
         aliases: &aliases,
+        marks: &marks,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
-    let probe = Probe::new(&root, None).with_devices(edges.devices.devices());
+    let devices = edges.devices.clone().remembering_in(marks.clone());
+    let probe = Probe::new(&root, None).with_devices(devices.devices());
     let mut world = DryRun::new(&probe);
     if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);

@@ -45,6 +45,8 @@ pub struct Job<'a> {
     pub phases: &'a [Phase],
     /// Where links to the devices of the config are kept between stages
     pub aliases: &'a Path,
+    /// Where it is noted on which devices filesystems are being made
+    pub marks: &'a Path,
 }
 
 /// Carries a stage out.
@@ -57,7 +59,11 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     }
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
     let sysroot = open_root(stage, root)?;
-    let devices = edges.devices.clone().waiting_at_most(device_wait(edges));
+    let devices = edges
+        .devices
+        .clone()
+        .waiting_at_most(device_wait(edges))
+        .remembering_in(job.marks.to_owned());
     let probe = Probe::new(&sysroot, Some(&edges.runner))
         .with_devices(devices.devices())
         .with_aliases(job.aliases.to_owned());
@@ -122,7 +128,7 @@ pub fn predict(
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     match job.stage {
         Stage::Kargs | Stage::Mount | Stage::Umount => Ok(()),
-        Stage::Disks => disks::carry_out(world, job.config),
+        Stage::Disks => disks::carry_out(world, job.config, None),
         Stage::FetchOffline | Stage::Fetch => {
             let plan = crate::stages::fetch::plan(job.stage, job.found);
             world

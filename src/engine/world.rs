@@ -231,3 +231,33 @@ impl World for DryRun<'_> {
 
     fn keys_written(&self, _user: &str, _path: &RootPath) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+    use crate::plan::device::{DeviceAction, KernelArguments};
+    use crate::stages::{Phase, Stage};
+
+    #[test]
+    fn what_is_not_known_stops_a_real_run() {
+        let plan = |change| Plan {
+            stage: Stage::Disks,
+            phase: Phase::Filesystems,
+            steps: vec![Step {
+                action: Action::Device(DeviceAction::ChangeKernelArguments(KernelArguments {
+                    should_exist: Vec::new(),
+                    should_not_exist: Vec::new(),
+                })),
+                change,
+                cause: Pointer::root().key("storage"),
+            }],
+        };
+        refuse_unknown(&plan(Change::Create)).unwrap();
+        let error = refuse_unknown(&plan(Change::Unknown {
+            why: "it is gone".to_owned(),
+        }))
+        .unwrap_err();
+        assert_eq!(error.to_string(), "it is gone");
+    }
+}

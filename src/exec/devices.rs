@@ -30,11 +30,33 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
     }
 }
 
+/// Wipes the device and makes the filesystem. Some mkfs write what tells a filesystem before the rest of it (that of vfat
+/// first of all), so it is remembered that this is going on: a run that comes after this one was killed makes it anew.
 fn make_filesystem(filesystem: &MakeFilesystem, machine: &Machine<'_>) -> Result<(), ExecError> {
-    for command in filesystem.commands() {
-        machine.runner.run(&command)?;
+    let commands = filesystem.commands();
+    let Some((wipe, make)) = commands.split_first() else {
+        return Ok(());
+    };
+    // What fails here has changed nothing that counts: no mark yet.
+    machine.runner.run(wipe)?;
+    if make.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let node = &filesystem.node;
+    let failed = |source| ExecError::Mark {
+        node: node.clone(),
+        source,
+    };
+    machine.devices.begin(node).map_err(failed)?;
+    let made = make
+        .iter()
+        .try_for_each(|command| machine.runner.run(command).map(drop));
+    if made.is_err() {
+        // Nothing half-made stays behind; the error to tell is that of mkfs.
+        let _ = machine.runner.run(wipe);
+    }
+    machine.devices.end(node).map_err(failed)?;
+    Ok(made?)
 }
 
 /// What became of a step, and how long it took.

@@ -113,6 +113,15 @@ pub enum ExecError {
     /// Telling udev and systemd
     #[error(transparent)]
     Announce(#[from] crate::sys::devices::AnnounceError),
+    /// Remembering that a device is being changed
+    #[error("cannot note that a filesystem is being made on {node}")]
+    Mark {
+        /// The device
+        node: String,
+        /// What the system said
+        #[source]
+        source: std::io::Error,
+    },
     /// Several of the steps that are done side by side
     #[error("{}; {} also failed: {}", chain(first.as_ref()), if others.len() == 1 { "another step" } else { "other steps" }, others.join("; "))]
     Several {

@@ -10,25 +10,32 @@ use crate::support::disk::{Disk, available};
 use crate::support::programs::{self, BINARY, Program};
 use crate::support::strace;
 
-/// As upstream's units call it: a cached config, a state file, links to the devices for the files stage.
-#[test]
-fn as_the_initrd_calls_it() {
-    if !available() {
-        return;
+/// A boot's places, and the program as upstream's units call it.
+struct Boot {
+    desk: Desk,
+    run: std::path::PathBuf,
+    name: std::path::PathBuf,
+    config: std::path::PathBuf,
+}
+
+impl Boot {
+    fn new(desk: Desk, config: &Value) -> Self {
+        let name = desk.beside().join("ignition");
+        std::os::unix::fs::symlink(BINARY, &name).unwrap();
+        let run = desk.beside().join("run");
+        std::fs::create_dir(&run).unwrap();
+        let config = desk.write(config);
+        Self {
+            desk,
+            run,
+            name,
+            config,
+        }
     }
-    let desk = Desk::new();
-    let disk = Disk::blank(64);
-    let link = desk.beside().join("by-label");
-    std::os::unix::fs::symlink(disk.node(), &link).unwrap();
-    let config = config(&[json!({"device": link.to_str().unwrap(), "format": "ext4", "label": "ROOT"})]);
-    let path = desk.write(&config);
-    let name = desk.beside().join("ignition");
-    std::os::unix::fs::symlink(BINARY, &name).unwrap();
-    let run = desk.beside().join("run");
-    std::fs::create_dir(&run).unwrap();
-    let call = |stage: &str| {
-        Program::new(&name)
-            .env("IGNITION_CONFIG_FILE", &path)
+
+    fn program(&self, stage: &str) -> Program {
+        Program::new(&self.name)
+            .env("IGNITION_CONFIG_FILE", &self.config)
             .args([
                 "-platform",
                 "file",
@@ -39,17 +46,30 @@ fn as_the_initrd_calls_it() {
                 "",
             ])
             .arg("-config-cache")
-            .arg(run.join("cache"))
+            .arg(self.run.join("cache"))
             .arg("-neednet")
-            .arg(run.join("neednet"))
+            .arg(self.run.join("neednet"))
             .arg("-state-file")
-            .arg(run.join("state"))
-            .run()
-    };
-    call("fetch").expect_code(0);
-    call("disks").expect_code(0);
+            .arg(self.run.join("state"))
+    }
+}
+
+/// A cached config, a state file, links to the devices for the files stage.
+#[test]
+fn as_the_initrd_calls_it() {
+    if !available() {
+        return;
+    }
+    let desk = Desk::new();
+    let disk = Disk::blank(64);
+    let link = desk.beside().join("by-label");
+    std::os::unix::fs::symlink(disk.node(), &link).unwrap();
+    let config = config(&[json!({"device": link.to_str().unwrap(), "format": "ext4", "label": "ROOT"})]);
+    let boot = Boot::new(desk, &config);
+    boot.program("fetch").run().expect_code(0);
+    boot.program("disks").run().expect_code(0);
     assert_eq!(disk.signature().0, "ext4");
-    let alias = run.join(format!("dev_aliases{}", link.display()));
+    let alias = boot.run.join(format!("dev_aliases{}", link.display()));
     assert_eq!(std::fs::read_link(&alias).unwrap().to_str(), Some(disk.node()));
     let mode = std::fs::metadata(alias.parent().unwrap())
         .unwrap()
@@ -57,8 +77,54 @@ fn as_the_initrd_calls_it() {
         .mode();
     assert_eq!(mode & 0o777, 0o750);
     let uuid = disk.signature().2;
-    call("disks").expect_code(0);
+    boot.program("disks").run().expect_code(0);
     assert_eq!(disk.signature().2, uuid, "kept");
+    let left: Vec<_> = std::fs::read_dir(boot.run.join("making")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A filesystem that looks finished, of a run that was killed while mkfs was at work, is made anew; one whose mkfs was
+/// not begun yet, too.
+#[test]
+fn killed_while_a_filesystem_is_made() {
+    if !available() {
+        return;
+    }
+    for slow in ["mkfs.ext4", "wipefs"] {
+        let disk = Disk::blank(64);
+        let config = config(&[json!({"device": disk.node(), "format": "ext4"})]);
+        let boot = Boot::new(Desk::new(), &config);
+        boot.program("fetch").run().expect_code(0);
+        // A program that has done its work, as far as can be seen, and does not end.
+        let tools = boot.desk.beside().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        let script = format!("#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\n{slow} \"$@\"\nexec sleep 60\n");
+        let path = tools.join(slow);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ran = boot
+            .program("disks")
+            .env(
+                "PATH",
+                format!("{}:/usr/sbin:/sbin:/usr/bin:/bin", tools.display()),
+            )
+            .under(["timeout", "-s", "KILL", "3"])
+            .run();
+        assert_ne!(ran.code, Some(0), "{ran}");
+        let half = disk.signature();
+        if slow == "mkfs.ext4" {
+            assert_eq!(half.0, "ext4", "{ran}");
+            let seen = boot.program("disks").arg("-dry-run").run();
+            assert!(seen.stdout.contains("1 to create"), "{seen}");
+        }
+        let again = boot.program("disks").run();
+        again.expect_code(0);
+        let whole = disk.signature();
+        assert_eq!(whole.0, "ext4");
+        assert_ne!(whole.2, half.2, "made anew");
+        boot.program("disks").run().expect_code(0);
+        assert_eq!(disk.signature(), whole, "kept from then on");
+    }
 }
 
 /// Nothing to do: nothing is asked, and no device is needed.

@@ -40,7 +40,7 @@ impl Runner for Together<'_> {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>, bool);
+struct Told(Mutex<Vec<String>>, bool, Mutex<Vec<String>>);
 
 impl BlockDevices for Told {
     fn devices(&self) -> &dyn Devices {
@@ -56,6 +56,14 @@ impl BlockDevices for Told {
                 problem: "udev is deaf".to_owned(),
             });
         }
+        Ok(())
+    }
+    fn begin(&self, node: &str) -> std::io::Result<()> {
+        self.2.lock().unwrap().push(format!("begin {node}"));
+        Ok(())
+    }
+    fn end(&self, node: &str) -> std::io::Result<()> {
+        self.2.lock().unwrap().push(format!("end {node}"));
         Ok(())
     }
     fn unmount(&self, _target: &str) -> Result<(), UnmountError> {
@@ -204,7 +212,23 @@ fn a_stop_begins_none_and_a_deaf_udev_is_an_error() {
         "{error}"
     );
     assert_eq!(*runner.ran.lock().unwrap(), Vec::<String>::new());
-    let deaf = Told(Mutex::default(), true);
+    let deaf = Told(Mutex::default(), true, Mutex::default());
     let error = run(&["a", "b"], &runner, &deaf, &Untold, &|| false).unwrap_err();
     assert_eq!(error.problem.to_string(), "udev is deaf");
+}
+
+/// What mkfs has left when it fails is wiped; until then the device is known as half-made.
+#[test]
+fn nothing_half_made_stays() {
+    let runner = Together {
+        barrier: None,
+        ran: Mutex::default(),
+    };
+    let devices = Told::default();
+    run(&["bad"], &runner, &devices, &Untold, &|| false).unwrap_err();
+    assert_eq!(
+        *runner.ran.lock().unwrap(),
+        ["wipefs -a bad", "mkfs.ext4 -F bad", "wipefs -a bad"]
+    );
+    assert_eq!(*devices.2.lock().unwrap(), ["begin bad", "end bad"]);
 }

@@ -3,6 +3,7 @@
 pub mod alias;
 mod announce;
 mod blkid;
+mod marks;
 mod mountinfo;
 mod real;
 mod sysfs;
@@ -50,6 +51,18 @@ pub trait BlockDevices: Sync {
     /// names that follow from that are there. Without udev it does nothing. Whole-disk locks must be released before:
     /// udev passes over locked disks.
     fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError>;
+
+    /// Remembers that a filesystem is being made on a device, for the case that this run is killed meanwhile. Until
+    /// [`BlockDevices::end`], what is on the device counts as nothing: it is wiped by then, and what looks like a
+    /// filesystem may be half of one.
+    fn begin(&self, _node: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Forgets that again.
+    fn end(&self, _node: &str) -> std::io::Result<()> {
+        Ok(())
+    }
 
     /// Unmounts, trying again for a while if it is busy.
     fn unmount(&self, target: &str) -> Result<(), UnmountError>;

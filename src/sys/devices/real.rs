@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::announce::{Announcer, block_number, has_udev, udev_record};
+use super::marks::Marks;
 use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
 use super::wait::{Lack, wait};
@@ -29,6 +30,7 @@ pub struct RealDevices {
     /// `/run`
     run: PathBuf,
     limit: Duration,
+    marks: Option<Marks>,
 }
 
 impl RealDevices {
@@ -40,6 +42,42 @@ impl RealDevices {
             sysfs: Sysfs::default(),
             run: PathBuf::from("/run"),
             limit: DEVICE_WAIT,
+            marks: None,
+        }
+    }
+
+    /// Remembers in this directory on which devices filesystems are being made. It lasts as long as the boot.
+    #[must_use]
+    pub fn remembering_in(self, directory: PathBuf) -> Self {
+        Self {
+            marks: Some(Marks::new(directory)),
+            ..self
+        }
+    }
+
+    /// What a device is known by within this boot: its number, and where the kernel has it the sequence number of its
+    /// disk, so that another disk in its place is not taken for it.
+    fn identity(&self, node: &str) -> io::Result<Option<String>> {
+        let Some(number) = block_number(node) else {
+            return Ok(None);
+        };
+        let sequence = match self.facts_at(number)? {
+            Some(facts) => self.sysfs.sequence(&facts)?,
+            None => None,
+        };
+        Ok(Some(format!(
+            "{}:{}-{}",
+            libc::major(number),
+            libc::minor(number),
+            sequence.unwrap_or_default()
+        )))
+    }
+
+    /// Whether an earlier run was killed while it made a filesystem there.
+    fn is_half_made(&self, node: &str) -> io::Result<bool> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.has(&identity),
+            _ => Ok(false),
         }
     }
 
@@ -229,7 +267,14 @@ impl Devices for RealDevices {
     }
 
     fn signature(&self, node: &str) -> Result<Signature, ViewError> {
-        Ok(blkid::probe(&self.runner, node)?.signature)
+        let found = blkid::probe(&self.runner, node)?.signature;
+        if self.is_half_made(node).map_err(failed("look at", node))? {
+            crate::log::notice(&format_args!(
+                "an earlier run was stopped while it made a filesystem on {node}: what is there counts as nothing"
+            ));
+            return Ok(Signature::default());
+        }
+        Ok(found)
     }
 
     fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
@@ -287,6 +332,20 @@ impl BlockDevices for RealDevices {
             run: Path::new(&self.run),
         };
         announcer.announce(nodes)
+    }
+
+    fn begin(&self, node: &str) -> io::Result<()> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.set(&identity),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&self, node: &str) -> io::Result<()> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.clear(&identity),
+            _ => Ok(()),
+        }
     }
 
     fn unmount(&self, target: &str) -> Result<(), UnmountError> {

@@ -117,6 +117,15 @@ impl Sysfs {
         }))
     }
 
+    /// The number that tells the disk of a device from all others of this boot; `None` before Linux 5.15.
+    pub(super) fn sequence(&self, device: &Facts) -> io::Result<Option<String>> {
+        let disk = device
+            .partition
+            .as_ref()
+            .map_or(device.name.as_str(), |(disk, _, _)| disk.as_str());
+        read(&self.directory(disk).join("diskseq"))
+    }
+
     fn directory(&self, name: &str) -> PathBuf {
         self.root.join("class/block").join(name)
     }
