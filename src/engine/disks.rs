@@ -46,14 +46,13 @@ pub fn carry_out(world: &mut dyn World, config: &Config, rehearsed: Option<Plan>
             continue;
         }
         let _phase = crate::log::phase(phase);
-        let plan = match rehearsed.take().filter(|plan| plan.phase == phase) {
-            Some(plan) => plan,
-            None => {
-                await_devices(world, phase, config)?;
-                match plan_phase(phase, config, world.view()) {
-                    None => continue,
-                    Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?,
-                }
+        let plan = if let Some(plan) = rehearsed.take().filter(|plan| plan.phase == phase) {
+            plan
+        } else {
+            await_devices(world, phase, config)?;
+            match plan_phase(phase, config, world.view()) {
+                None => continue,
+                Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?,
             }
         };
         world
