@@ -159,7 +159,7 @@ fn what_is_in_use_stays_as_it_is() {
     for format in ["ext4", "btrfs"] {
         let disk = Disk::blank(128);
         disk.with(&format!("mkfs.{format}"), &["-q", "-L", "data"]);
-        let mounted = MountOf::read_only(&disk);
+        let mounted = MountOf::read_only(disk.node());
         let before = disk.bytes();
         let devices = RealDevices::new(System::new(None));
         let device = devices.device(disk.node()).unwrap().unwrap();
@@ -179,6 +179,89 @@ fn what_is_in_use_stays_as_it_is() {
             .expect_code(0);
         disk.assert_same(&before, format);
     }
+}
+
+#[test]
+fn swap_space_in_use_stays_as_it_is() {
+    if !available() || !crate::support::programs::have("swapon") {
+        return;
+    }
+    let desk = Desk::new();
+    let disk = Disk::blank(16);
+    disk.with("mkswap", &["-q"]);
+    let swapped = std::process::Command::new("swapon").arg(disk.node()).status();
+    if !swapped.is_ok_and(|status| status.success()) {
+        crate::support::programs::skipped("swapon is not allowed here");
+        return;
+    }
+    let wipe = with(entry(&disk, "ext4"), json!({"wipeFilesystem": true}));
+    let ran = desk.run(&config(&[wipe]));
+    disk.with("swapoff", &[]);
+    ran.expect_code(1);
+    assert!(
+        ran.stderr
+            .contains(&format!("{} is used as swap space", disk.node())),
+        "{ran}"
+    );
+    assert_eq!(disk.signature().0, "swap");
+}
+
+/// The kernel is told of a partition without a table, so that this needs no parser of one.
+#[test]
+fn partitions_of_the_kernel() {
+    if !available() || !crate::support::programs::have("addpart") {
+        return;
+    }
+    let desk = Desk::new();
+    let disk = Disk::blank(64);
+    let added = std::process::Command::new("addpart")
+        .args([disk.node(), "3", "2048", "65536"])
+        .status();
+    if !added.is_ok_and(|status| status.success()) {
+        crate::support::programs::skipped("this kernel takes no partitions on loop devices");
+        return;
+    }
+    let node = format!("{}p3", disk.node());
+    let devices = RealDevices::new(System::new(None));
+    let found = devices.partitions(disk.node()).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].node, node);
+    assert_eq!(found[0].size, Some(32 << 20));
+    let part = found[0].partition.clone().unwrap();
+    assert_eq!(
+        (part.disk.as_str(), part.number, part.start),
+        (disk.node(), 3, 1 << 20)
+    );
+
+    desk.run(&config(&[
+        json!({"device": node, "format": "ext4", "label": "part"}),
+    ]))
+    .expect_code(0);
+    assert_eq!(devices.signature(&node).unwrap().label, "part");
+    let ran = desk.run(&config(&[entry(&disk, "ext4")]));
+    ran.expect_code(1);
+    assert!(ran.stderr.contains("with 1 partition (64 MiB)"), "{ran}");
+
+    let mounted = MountOf::read_only(&node);
+    let before = disk.bytes();
+    let ran = desk.run(&config(&[with(
+        entry(&disk, "ext4"),
+        json!({"wipeFilesystem": true}),
+    )]));
+    ran.expect_code(1);
+    let target = mounted.path().to_str().unwrap();
+    assert!(
+        ran.stderr.contains(&format!("{node} is mounted at {target}")),
+        "{ran}"
+    );
+    disk.assert_same(&before, "a partition is mounted");
+    drop(mounted);
+    desk.run(&config(&[with(
+        entry(&disk, "ext4"),
+        json!({"wipeFilesystem": true}),
+    )]))
+    .expect_code(0);
+    assert_eq!(disk.signature().0, "ext4");
 }
 
 /// Two filesystems' signatures on one device: the first in blkid's order counts, and the log says so.

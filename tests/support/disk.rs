@@ -54,7 +54,7 @@ impl Disk {
         // Another process may take the same free device first.
         for _ in 0..20 {
             let output = Command::new("losetup")
-                .args(["--find", "--show"])
+                .args(["--find", "--show", "--partscan"])
                 .arg(&image)
                 .output()
                 .unwrap();
@@ -155,13 +155,9 @@ pub(crate) struct MountOf(TempDir);
 
 impl MountOf {
     /// Mounts a device for reading.
-    pub(crate) fn read_only(disk: &Disk) -> Self {
+    pub(crate) fn read_only(node: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        run(
-            "mount",
-            &["-o", "ro", disk.node()],
-            directory.path().to_str().unwrap(),
-        );
+        run("mount", &["-o", "ro", node], directory.path().to_str().unwrap());
         Self(directory)
     }
 
