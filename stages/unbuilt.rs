@@ -38,10 +38,7 @@ fn asked(stage: Stage, config: &Config) -> Option<Pointer> {
                 Some(Pointer::root().key("kernelArguments"))
             }
         }
-        Stage::Disks => first("disks", storage.disks.is_empty())
-            .or_else(|| first("raid", storage.raid.is_empty()))
-            .or_else(|| first("luks", storage.luks.is_empty()))
-            .or_else(|| first("filesystems", storage.filesystems.is_empty())),
+        Stage::Disks => first("disks", storage.disks.is_empty()),
         Stage::Mount | Stage::Umount => storage
             .filesystems
             .iter()
@@ -69,7 +66,7 @@ mod tests {
         for (stage, config, expected) in [
             (Stage::Disks, &disk, Some("storage.disks[0]")),
             (Stage::Mount, &disk, None),
-            (Stage::Disks, &swap, Some("storage.filesystems[0]")),
+            (Stage::Disks, &swap, None),
             (Stage::Mount, &swap, None),
             (Stage::Umount, &var, Some("storage.filesystems[0]")),
             (Stage::Kargs, &kargs, Some("kernelArguments")),

@@ -83,6 +83,8 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         config.passwd = crate::config::types::Passwd::default();
     }
     let found = Found::default();
+    let aliases = places.beside_state(super::disks::ALIASES);
+    let marks = places.beside_state(super::disks::MARKS);
     let job = Job {
         stage: Stage::Files,
         config: &config,
@@ -90,6 +92,8 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         found: &found,
         strict: false,
         phases: &PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
     stage::run(&job, &edges, &args.root, &fetch, &NoKeys)
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::disks::{ALIASES, MARKS};
 use super::edges::Edges;
 use super::failure::Failure;
 use super::keys::StateKeys;
@@ -14,6 +15,7 @@ use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
 use crate::sys::Runner;
+use crate::sys::devices::BlockDevices as _;
 use crate::sys::host::private_directory;
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
@@ -66,6 +68,8 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -73,6 +77,8 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
     let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
     stage::run(&job, &edges, &args.root, &fetch, &keys).map_err(|failure| located(failure, &loaded))?;
@@ -113,6 +119,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         &mut fetch,
         &mut state,
     )?;
+    let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -120,10 +128,13 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: false,
         phases: &super::files::PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
-    let probe = Probe::new(&root, None);
+    let devices = edges.devices.clone().remembering_in(marks.clone());
+    let probe = Probe::new(&root, None).with_devices(devices.devices());
     let mut world = DryRun::new(&probe);
     if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);

@@ -1,7 +1,10 @@
 //! One stage over a config that is there: on the real machine, or predicted.
 
 use std::path::Path;
+use std::time::Duration;
 
+use super::cmdline;
+use super::disks;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::files;
@@ -12,11 +15,13 @@ use crate::config::types::Config;
 use crate::exec::progress::{self, Record};
 use crate::exec::{Machine, VolumeKeys};
 use crate::fetch::Fetcher;
+use crate::flags::parse_duration;
 use crate::plan::Plan;
 use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
 use crate::stages::{Phase, Progress, Stage, refuse_unbuilt};
+use crate::sys::devices::{BlockDevices as _, DEVICE_WAIT};
 use crate::sys::probe::Probe;
 use crate::sys::sysroot::Sysroot;
 use crate::sys::tool::Tool;
@@ -38,6 +43,10 @@ pub struct Job<'a> {
     pub strict: bool,
     /// Phases of the files stage; `ignition-apply` leaves some out
     pub phases: &'a [Phase],
+    /// Where links to the devices of the config are kept between stages
+    pub aliases: &'a Path,
+    /// Where it is noted on which devices filesystems are being made
+    pub marks: &'a Path,
 }
 
 /// Carries a stage out.
@@ -51,15 +60,22 @@ pub fn run(
     let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     let stage = job.stage;
-    if matches!(stage, Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount) {
+    if matches!(stage, Stage::Kargs | Stage::Mount | Stage::Umount) {
         return Ok(());
     }
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
     let sysroot = open_root(stage, root)?;
-    let probe = Probe::new(&sysroot, Some(&edges.runner));
+    let devices = edges
+        .devices
+        .clone()
+        .waiting_at_most(device_wait(edges))
+        .remembering_in(job.marks.to_owned());
+    let probe = Probe::new(&sysroot, Some(&edges.runner))
+        .with_devices(devices.devices())
+        .with_aliases(job.aliases.to_owned());
     let machine = Machine {
         root: &sysroot,
-        devices: &edges.devices,
+        devices: &devices,
         keys,
         runner: &edges.runner,
         host: &edges.host,
@@ -68,6 +84,11 @@ pub fn run(
         clock: &edges.clock,
         stop: &crate::sys::signals::terminated,
     };
+    if stage == Stage::Disks {
+        let mut world =
+            Real::new(&probe, &machine, Record::none(&sysroot)).with_aliases(job.aliases.to_owned());
+        return disks::run(&mut world, &probe, job.config);
+    }
     if stage != Stage::Files {
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         let plan = crate::stages::fetch::plan(stage, job.found);
@@ -101,6 +122,12 @@ pub fn run(
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
     sysroot.sync_touched().map_err(|error| failed(&error))?;
+    // Their volumes are finished, too: a mark that stays would have them made anew.
+    let marks = crate::stages::disks::volumes::finish(job.config, config, &probe)
+        .map_err(|error| Failure::from_plan(stage, &error))?;
+    world
+        .advance(marks)
+        .map_err(|error| Failure::from_advance(stage, &error))?;
     world.into_record().finish().map_err(|error| failed(&error))
 }
 
@@ -113,7 +140,8 @@ pub fn predict(
 ) -> Result<(), Failure> {
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     match job.stage {
-        Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => Ok(()),
+        Stage::Kargs | Stage::Mount | Stage::Umount => Ok(()),
+        Stage::Disks => disks::carry_out(world, job.config, None),
         Stage::FetchOffline | Stage::Fetch => {
             let plan = crate::stages::fetch::plan(job.stage, job.found);
             world
@@ -125,6 +153,23 @@ pub fn predict(
             files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
         }
     }
+}
+
+/// How long devices are waited for: `ignition.devices.timeout` on the kernel command line, in seconds or as a Go duration.
+fn device_wait(edges: &Edges) -> Duration {
+    let line = edges.kernel_command_line().unwrap_or_default();
+    let Some(value) = cmdline::value(&line, "ignition.devices.timeout") else {
+        return DEVICE_WAIT;
+    };
+    read_wait(&value).unwrap_or_else(|| {
+        tracing::warn!("ignition.devices.timeout is neither seconds nor a duration such as 2m0s: {value:?}");
+        DEVICE_WAIT
+    })
+}
+
+fn read_wait(value: &str) -> Option<Duration> {
+    let seconds = value.parse().map(Duration::from_secs).ok();
+    seconds.or_else(|| parse_duration(value).ok())
 }
 
 /// Opens the root of a stage.
@@ -250,4 +295,23 @@ fn leftover_places(unfinished: &Progress) -> std::collections::BTreeSet<RootPath
 /// The plans of a dry run, as they were made.
 pub fn plans(world: DryRun<'_>) -> Vec<Plan> {
     world.into_parts().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_seconds_or_durations() {
+        for (value, seconds) in [
+            ("90", Some(90)),
+            ("0", Some(0)),
+            ("2m0s", Some(120)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(read_wait(value), seconds.map(Duration::from_secs), "{value}");
+        }
+    }
 }

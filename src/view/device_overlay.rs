@@ -78,7 +78,7 @@ impl<'a> DeviceOverlay<'a> {
             kind: "crypto_LUKS".to_owned(),
             uuid: volume.uuid.clone(),
             label: volume.label.clone(),
-            ambivalent: false,
+            ..Signature::default()
         };
         self.put_signature(node, signature);
         self.volumes.insert(node.to_owned(), Some(volume));
@@ -90,7 +90,7 @@ impl<'a> DeviceOverlay<'a> {
             kind: "linux_raid_member".to_owned(),
             uuid: member.array.clone(),
             label: member.name.clone(),
-            ambivalent: false,
+            ..Signature::default()
         };
         self.put_signature(node, signature);
         self.members.insert(node.to_owned(), Some(member));

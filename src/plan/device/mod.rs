@@ -85,10 +85,7 @@ impl DeviceAction {
     /// Lays its effect over a view.
     pub(super) fn predict(&self, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
         match self {
-            Self::MakeFilesystem(action) => {
-                action.predict(overlay.devices_mut());
-                Ok(())
-            }
+            Self::MakeFilesystem(action) => action.predict(overlay.devices_mut()),
             Self::Mount(action) => action.predict(overlay.devices_mut()),
             Self::Unmount(action) => {
                 overlay.devices_mut().remove_mount(&action.target);

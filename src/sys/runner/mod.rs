@@ -201,8 +201,8 @@ fn said(stderr: &str) -> String {
     }
 }
 
-/// Runs programs.
-pub trait Runner {
+/// Runs programs, also several at a time.
+pub trait Runner: Sync {
     /// Runs a program to its end. Anything but exit code 0 is an error.
     fn run(&self, invocation: &Invocation) -> Result<Output, RunError>;
 }
