@@ -31,10 +31,7 @@ fn asked(stage: Stage, config: &Config) -> Option<Pointer> {
         Stage::FetchOffline | Stage::Fetch | Stage::Kargs | Stage::Mount | Stage::Files | Stage::Umount => {
             None
         }
-        Stage::Disks => first("disks", storage.disks.is_empty())
-            .or_else(|| first("raid", storage.raid.is_empty()))
-            .or_else(|| first("luks", storage.luks.is_empty()))
-            .or_else(|| first("filesystems", storage.filesystems.is_empty())),
+        Stage::Disks => first("disks", storage.disks.is_empty()),
     }
 }
 
@@ -54,7 +51,7 @@ mod tests {
         for (stage, config, expected) in [
             (Stage::Disks, &disk, Some("storage.disks[0]")),
             (Stage::Mount, &disk, None),
-            (Stage::Disks, &swap, Some("storage.filesystems[0]")),
+            (Stage::Disks, &swap, None),
             (Stage::Mount, &swap, None),
             (Stage::Umount, &var, None),
             (Stage::Kargs, &kargs, None),

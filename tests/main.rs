@@ -18,6 +18,7 @@ mod boot;
 mod canary;
 mod cli;
 mod corpus;
+mod disks;
 mod escapes;
 mod fetch;
 mod kill;

@@ -476,18 +476,6 @@ fn cases() -> Vec<Case> {
             ),
         ),
         in_stage(
-            "disks",
-            case(
-                "filesystems",
-                with(
-                    "storage",
-                    "{\"filesystems\": [{\"device\": \"/dev/sdx\", \"format\": \"ext4\"}]}",
-                ),
-                "storage.filesystems",
-                NOT_BUILT,
-            ),
-        ),
-        in_stage(
             "mount",
             case(
                 "mount point below a file",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::failure::Failure;
+use super::keys::NoKeys;
 use super::load::{self, Source};
 use super::places::Places;
 use super::stage::{self, Job};
@@ -82,6 +83,8 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         config.passwd = crate::config::types::Passwd::default();
     }
     let found = Found::default();
+    let aliases = places.beside_state(super::disks::ALIASES);
+    let marks = places.beside_state(super::disks::MARKS);
     let job = Job {
         stage: Stage::Files,
         config: &config,
@@ -89,8 +92,10 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         found: &found,
         strict: false,
         phases: &PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
-    stage::run(&job, &edges, &args.root, &fetch, &mut |_| Ok(()))
+    stage::run(&job, &edges, &args.root, &fetch, &NoKeys)
         .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))
 }
 

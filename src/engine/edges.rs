@@ -45,13 +45,14 @@ impl Edges {
             environment.ssl_cert_file.clone(),
             environment.ssl_cert_dir.clone(),
         );
+        let runner = System::new(environment.path.as_deref());
         Self {
             clock: SystemClock::new(),
-            runner: System::new(environment.path.as_deref()),
+            devices: RealDevices::new(runner.clone()),
+            runner,
             network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
             host: Host,
-            devices: RealDevices,
             events: Untold,
         }
     }

@@ -68,6 +68,8 @@ impl Failure {
             AdvanceError::Step(step) => (located(&step.cause), chain(&step.problem)),
             AdvanceError::Missing { cause, source } => (located(cause), chain(source)),
             AdvanceError::Predict { cause, source: _ }
+            | AdvanceError::Alias { cause, .. }
+            | AdvanceError::Unknown { cause, .. }
             | AdvanceError::Unsound(Violation::Unsound { cause, .. }) => (located(cause), chain(error)),
             AdvanceError::Unsound(Violation::View(_)) => (None, chain(error)),
         };

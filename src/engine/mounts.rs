@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::edges::Edges;
 use super::failure::Failure;
+use super::keys::Keeper;
 use super::stage::{self, Job};
 use super::world::{DryRun, Real, World};
 use crate::exec::progress::Record;
@@ -13,9 +14,6 @@ use crate::stages::mount::{self, Wanted};
 use crate::stages::{PlanError, Stage, umount};
 use crate::sys::sysroot::Sysroot;
 use crate::view::View;
-
-/// Keeps what later stages must know of the mount stage. Called before the act, so that a run that is killed is known, too.
-pub type Keep<'k> = &'k mut dyn FnMut(Left) -> Result<(), Failure>;
 
 /// What later stages must know of the mount stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,32 +52,37 @@ pub fn mount(
     edges: &Edges,
     root: &Path,
     fetcher: &dyn Fetcher,
-    keep: Keep<'_>,
+    keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let all = mount::wanted(job.config);
     if all.is_empty() {
         return Ok(());
     }
+    let devices = stage::devices(job, edges);
+    let note = |left| {
+        keys.note(left)
+            .map_err(|error| Failure::new(Some(job.stage), &error))
+    };
     {
         // What would be refused for a later filesystem is refused now, while nothing is mounted.
         let sysroot = stage::open_root(job.stage, root)?;
-        let probe = stage::probe(&sysroot, edges);
+        let probe = stage::probe(job, &sysroot, edges, &devices);
         let mut rehearsal = DryRun::new(&probe);
         predict(job, &sysroot, &mut rehearsal)?;
         if job.state.kept_mounts.is_none() {
-            keep(kept(&stage::plans(rehearsal)))?;
+            note(kept(&stage::plans(rehearsal)))?;
         }
     }
     for wanted in &all {
         // Opened anew: a filesystem that was mounted at the root itself hides what is open.
         let sysroot = stage::open_root(job.stage, root)?;
-        let probe = stage::probe(&sysroot, edges);
-        let machine = stage::machine(&sysroot, edges, fetcher);
+        let probe = stage::probe(job, &sysroot, edges, &devices);
+        let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         let plan = one(wanted, &sysroot, &mut world)?;
         let made = directories(&plan);
         if !made.is_empty() {
-            keep(Left::Directories(made))?;
+            note(Left::Directories(made))?;
         }
         world
             .advance(plan)
@@ -89,10 +92,17 @@ pub fn mount(
 }
 
 /// Unmounts them.
-pub fn unmount(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
+pub fn unmount(
+    job: &Job<'_>,
+    edges: &Edges,
+    root: &Path,
+    fetcher: &dyn Fetcher,
+    keys: &dyn Keeper,
+) -> Result<(), Failure> {
+    let devices = stage::devices(job, edges);
     let sysroot = stage::open_root(job.stage, root)?;
-    let probe = stage::probe(&sysroot, edges);
-    let machine = stage::machine(&sysroot, edges, fetcher);
+    let probe = stage::probe(job, &sysroot, edges, &devices);
+    let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
     let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
     let plan = unmount_plan(job, &sysroot, world.view())?;
     world

@@ -47,7 +47,10 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     let root = stage::open_root(Stage::Files, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(None, &error))?;
-    let probe = Probe::new(&root, None).with_devices(edges.devices.devices());
+    let aliases = places.beside_state(super::disks::ALIASES);
+    let marks = places.beside_state(super::disks::MARKS);
+    let devices = edges.devices.clone().remembering_in(marks.clone());
+    let probe = Probe::new(&root, None).with_devices(devices.devices());
     let mut world = DryRun::new(&probe);
     for stage in [
         Stage::Fetch,
@@ -64,6 +67,8 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             found: &loaded.found,
             strict: false,
             phases: &super::files::PHASES,
+            aliases: &aliases,
+            marks: &marks,
         };
         stage::predict(&job, &edges, &root, &progress, &mut world)
             .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))?;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::disks::{ALIASES, MARKS};
 use super::edges::Edges;
 use super::failure::Failure;
+use super::keys::StateKeys;
 use super::load::{self, Loaded, Source, Wanted};
-use super::mounts::Left;
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
@@ -67,6 +68,8 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -74,18 +77,12 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: super::is_strict(&edges),
         phases: &super::files::PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
-    let mut kept = state.clone();
-    let mut keep = |left: Left| {
-        match left {
-            Left::Kept(mounts) => kept.kept_mounts = Some(mounts),
-            Left::Directories(made) => kept.notated_directories.extend(made),
-        }
-        kept.save(&edges.host, &places.state_file)
-            .map_err(|error| failed(&error))
-    };
-    stage::run(&job, &edges, &args.root, &fetch, &mut keep).map_err(|failure| located(failure, &loaded))?;
-    state = kept;
+    let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
+    stage::run(&job, &edges, &args.root, &fetch, &keys).map_err(|failure| located(failure, &loaded))?;
+    state = keys.into_state();
     if stage == Stage::Files {
         // Their use is over with this stage (spec/mount_files.md 8).
         state.luks_persist_key_files.clear();
@@ -122,6 +119,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         &mut fetch,
         &mut state,
     )?;
+    let aliases = places.beside_state(ALIASES);
+    let marks = places.beside_state(MARKS);
     let job = Job {
         stage,
         config: &loaded.config,
@@ -129,10 +128,13 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         found: &loaded.found,
         strict: false,
         phases: &super::files::PHASES,
+        aliases: &aliases,
+        marks: &marks,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
-    let probe = Probe::new(&root, None).with_devices(edges.devices.devices());
+    let devices = edges.devices.clone().remembering_in(marks.clone());
+    let probe = Probe::new(&root, None).with_devices(devices.devices());
     let mut world = DryRun::new(&probe);
     if !matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);

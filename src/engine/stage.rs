@@ -1,24 +1,29 @@
 //! One stage over a config that is there: on the real machine, or predicted.
 
 use std::path::Path;
+use std::time::Duration;
 
+use super::cmdline;
+use super::disks;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::files;
-use super::mounts::{self, Keep};
+use super::keys::Keeper;
+use super::mounts;
 use super::state::{Kind, State};
 use super::world::{DryRun, Real, World};
 use crate::config::canonical;
 use crate::config::types::Config;
-use crate::exec::Machine;
 use crate::exec::progress::{self, Record};
+use crate::exec::{Machine, VolumeKeys};
 use crate::fetch::Fetcher;
+use crate::flags::parse_duration;
 use crate::plan::Plan;
 use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
 use crate::stages::{Phase, Progress, Stage, refuse_unbuilt};
-use crate::sys::devices::BlockDevices as _;
+use crate::sys::devices::{BlockDevices as _, DEVICE_WAIT, RealDevices};
 use crate::sys::probe::Probe;
 use crate::sys::sysroot::Sysroot;
 use crate::sys::tool::Tool;
@@ -40,6 +45,10 @@ pub struct Job<'a> {
     pub strict: bool,
     /// Phases of the files stage; `ignition-apply` leaves some out
     pub phases: &'a [Phase],
+    /// Where links to the devices of the config are kept between stages
+    pub aliases: &'a Path,
+    /// Where it is noted on which devices filesystems are being made
+    pub marks: &'a Path,
 }
 
 /// Carries a stage out.
@@ -48,21 +57,26 @@ pub fn run(
     edges: &Edges,
     root: &Path,
     fetcher: &dyn Fetcher,
-    keep: Keep<'_>,
+    keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     let stage = job.stage;
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
     match stage {
-        Stage::Disks => return Ok(()),
-        Stage::Mount => return mounts::mount(job, edges, root, fetcher, keep),
-        Stage::Umount => return mounts::unmount(job, edges, root, fetcher),
-        Stage::FetchOffline | Stage::Fetch | Stage::Kargs | Stage::Files => {}
+        Stage::Mount => return mounts::mount(job, edges, root, fetcher, keys),
+        Stage::Umount => return mounts::unmount(job, edges, root, fetcher, keys),
+        Stage::FetchOffline | Stage::Fetch | Stage::Kargs | Stage::Disks | Stage::Files => {}
     }
     let sysroot = open_root(stage, root)?;
-    let probe = probe(&sysroot, edges);
-    let machine = machine(&sysroot, edges, fetcher);
+    let devices = devices(job, edges);
+    let probe = probe(job, &sysroot, edges, &devices);
+    let machine = machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
+    if stage == Stage::Disks {
+        let mut world =
+            Real::new(&probe, &machine, Record::none(&sysroot)).with_aliases(job.aliases.to_owned());
+        return disks::run(&mut world, &probe, job.config);
+    }
     if stage != Stage::Files {
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         return world
@@ -95,6 +109,12 @@ pub fn run(
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
     sysroot.sync_touched().map_err(|error| failed(&error))?;
+    // Their volumes are finished, too: a mark that stays would have them made anew.
+    let marks = crate::stages::disks::volumes::finish(job.config, config, &probe)
+        .map_err(|error| Failure::from_plan(stage, &error))?;
+    world
+        .advance(marks)
+        .map_err(|error| Failure::from_advance(stage, &error))?;
     world.into_record().finish().map_err(|error| failed(&error))
 }
 
@@ -106,16 +126,39 @@ fn one_plan(job: &Job<'_>) -> Plan {
     }
 }
 
+/// The machine's devices as a real run of the stage has them.
+pub(super) fn devices(job: &Job<'_>, edges: &Edges) -> RealDevices {
+    edges
+        .devices
+        .clone()
+        .waiting_at_most(device_wait(edges))
+        .remembering_in(job.marks.to_owned())
+}
+
 /// The root and the devices as a real run sees them.
-pub(super) fn probe<'a>(sysroot: &'a Sysroot, edges: &'a Edges) -> Probe<'a> {
-    Probe::new(sysroot, Some(&edges.runner)).with_devices(edges.devices.devices())
+pub(super) fn probe<'a>(
+    job: &Job<'_>,
+    sysroot: &'a Sysroot,
+    edges: &'a Edges,
+    devices: &'a RealDevices,
+) -> Probe<'a> {
+    Probe::new(sysroot, Some(&edges.runner))
+        .with_devices(devices.devices())
+        .with_aliases(job.aliases.to_owned())
 }
 
 /// What a real run acts on.
-pub(super) fn machine<'a>(sysroot: &'a Sysroot, edges: &'a Edges, fetcher: &'a dyn Fetcher) -> Machine<'a> {
+pub(super) fn machine<'a>(
+    sysroot: &'a Sysroot,
+    edges: &'a Edges,
+    fetcher: &'a dyn Fetcher,
+    devices: &'a RealDevices,
+    keys: &'a dyn VolumeKeys,
+) -> Machine<'a> {
     Machine {
         root: sysroot,
-        devices: &edges.devices,
+        devices,
+        keys,
         runner: &edges.runner,
         host: &edges.host,
         fetcher,
@@ -135,7 +178,7 @@ pub fn predict(
 ) -> Result<(), Failure> {
     refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
     match job.stage {
-        Stage::Disks => Ok(()),
+        Stage::Disks => disks::carry_out(world, job.config, None),
         Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),
         Stage::FetchOffline | Stage::Fetch | Stage::Kargs => world
             .advance(one_plan(job))
@@ -145,6 +188,23 @@ pub fn predict(
             files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
         }
     }
+}
+
+/// How long devices are waited for: `ignition.devices.timeout` on the kernel command line, in seconds or as a Go duration.
+fn device_wait(edges: &Edges) -> Duration {
+    let line = edges.kernel_command_line().unwrap_or_default();
+    let Some(value) = cmdline::value(&line, "ignition.devices.timeout") else {
+        return DEVICE_WAIT;
+    };
+    read_wait(&value).unwrap_or_else(|| {
+        tracing::warn!("ignition.devices.timeout is neither seconds nor a duration such as 2m0s: {value:?}");
+        DEVICE_WAIT
+    })
+}
+
+fn read_wait(value: &str) -> Option<Duration> {
+    let seconds = value.parse().map(Duration::from_secs).ok();
+    seconds.or_else(|| parse_duration(value).ok())
 }
 
 /// Opens the root of a stage.
@@ -271,4 +331,23 @@ fn leftover_places(unfinished: &Progress) -> std::collections::BTreeSet<RootPath
 /// The plans of a dry run, as they were made.
 pub fn plans(world: DryRun<'_>) -> Vec<Plan> {
     world.into_parts().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_seconds_or_durations() {
+        for (value, seconds) in [
+            ("90", Some(90)),
+            ("0", Some(0)),
+            ("2m0s", Some(120)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(read_wait(value), seconds.map(Duration::from_secs), "{value}");
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! The machine a plan is carried out on: the real one, or one that is only predicted. Both sit behind the same
 //! planners; nothing below `main` knows which it is.
 
+use std::path::{Path, PathBuf};
+
 use crate::exec::progress::Record;
 use crate::exec::{Machine, StepError, execute};
-use crate::plan::Plan;
 use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
+use crate::plan::{Action, Change, Plan};
 use crate::report::Pointer;
-use crate::sys::devices::DeviceMissing;
+use crate::sys::devices::{DeviceMissing, alias};
 use crate::sys::probe::Probe;
 use crate::view::{Overlay, RootPath, View, ViewError};
 
@@ -28,6 +30,27 @@ pub enum AdvanceError {
         /// Which, and what is there
         #[source]
         source: DeviceMissing,
+    },
+    /// The alias of a device could not be made.
+    #[error("cannot make a link to {device} in {directory}")]
+    Alias {
+        /// The place in the config that names the device
+        cause: Pointer,
+        /// Its path there
+        device: String,
+        /// Where aliases are
+        directory: String,
+        /// What the system said
+        #[source]
+        source: std::io::Error,
+    },
+    /// A device is not known well enough to be changed.
+    #[error("{why}")]
+    Unknown {
+        /// The place in the config that asks for the step
+        cause: Pointer,
+        /// What is not known
+        why: String,
     },
     /// A prediction needs an answer that the view could not give.
     #[error("cannot predict what the step does")]
@@ -62,6 +85,8 @@ pub struct Real<'a> {
     probe: &'a Probe<'a>,
     machine: &'a Machine<'a>,
     record: Record<'a>,
+    /// Where links to the devices of the config are kept for later stages
+    aliases: Option<PathBuf>,
 }
 
 impl<'a> Real<'a> {
@@ -71,7 +96,35 @@ impl<'a> Real<'a> {
             probe,
             machine,
             record,
+            aliases: None,
         }
+    }
+
+    /// Keeps links to the devices that were waited for in this directory ([`alias`]).
+    #[must_use]
+    pub fn with_aliases(self, directory: PathBuf) -> Self {
+        Self {
+            aliases: Some(directory),
+            ..self
+        }
+    }
+
+    fn make_aliases(&self, directory: &Path, wanted: &[(String, Pointer)]) -> Result<(), AdvanceError> {
+        for (path, cause) in wanted {
+            let made = match self.probe.devices().device(path) {
+                Ok(Some(device)) => alias::make(directory, path, &device.node),
+                // It is gone again; the planner says so.
+                Ok(None) => Ok(()),
+                Err(error) => Err(std::io::Error::other(error)),
+            };
+            made.map_err(|source| AdvanceError::Alias {
+                cause: cause.clone(),
+                device: path.clone(),
+                directory: directory.display().to_string(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// The record of what was done.
@@ -96,11 +149,16 @@ impl World for Real<'_> {
                 cause: cause.unwrap_or_else(Pointer::root),
                 source,
             }
-        })
+        })?;
+        match &self.aliases {
+            Some(directory) => self.make_aliases(directory, wanted),
+            None => Ok(()),
+        }
     }
 
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
         check(&plan, self.probe)?;
+        refuse_unknown(&plan)?;
         let done = execute(&plan, self.machine, &mut self.record);
         // Also after a failure: the steps before it are done.
         if !plan.steps.is_empty() {
@@ -112,6 +170,20 @@ impl World for Real<'_> {
     fn keys_written(&self, user: &str, path: &RootPath) {
         crate::log::journal_ssh_keys(user, &path.to_string());
     }
+}
+
+/// On the real machine, devices that a plan is about were waited for. One that is not known all the same must not be
+/// passed over in silence, as a dry run does.
+fn refuse_unknown(plan: &Plan) -> Result<(), AdvanceError> {
+    for step in &plan.steps {
+        if let (Action::Device(_), Change::Unknown { why }) = (&step.action, &step.change) {
+            return Err(AdvanceError::Unknown {
+                cause: step.cause.clone(),
+                why: why.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A machine as it would be.
@@ -158,4 +230,34 @@ impl World for DryRun<'_> {
     }
 
     fn keys_written(&self, _user: &str, _path: &RootPath) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+    use crate::plan::device::{DeviceAction, KernelArguments};
+    use crate::stages::{Phase, Stage};
+
+    #[test]
+    fn what_is_not_known_stops_a_real_run() {
+        let plan = |change| Plan {
+            stage: Stage::Disks,
+            phase: Phase::Filesystems,
+            steps: vec![Step {
+                action: Action::Device(DeviceAction::ChangeKernelArguments(KernelArguments {
+                    should_exist: Vec::new(),
+                    should_not_exist: Vec::new(),
+                })),
+                change,
+                cause: Pointer::root().key("storage"),
+            }],
+        };
+        refuse_unknown(&plan(Change::Create)).unwrap();
+        let error = refuse_unknown(&plan(Change::Unknown {
+            why: "it is gone".to_owned(),
+        }))
+        .unwrap_err();
+        assert_eq!(error.to_string(), "it is gone");
+    }
 }

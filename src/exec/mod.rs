@@ -3,8 +3,10 @@
 mod accounts;
 mod devices;
 mod files;
+mod keys;
 pub mod progress;
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -23,12 +25,17 @@ use crate::sys::tool::Tool;
 use crate::view::{Account, Owner};
 use progress::Record;
 
+pub use devices::VolumeError;
+pub use keys::VolumeKeys;
+
 /// What an execution acts on.
 pub struct Machine<'a> {
     /// The new root
     pub root: &'a Sysroot,
     /// Block devices
     pub devices: &'a dyn BlockDevices,
+    /// Keys of volumes
+    pub keys: &'a dyn VolumeKeys,
     /// Starts programs
     pub runner: &'a dyn Runner,
     /// The program's own files outside the root
@@ -40,7 +47,7 @@ pub struct Machine<'a> {
     /// How long it took
     pub clock: &'a dyn Clock,
     /// Whether a stop was asked for (SIGTERM)
-    pub stop: &'a dyn Fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl std::fmt::Debug for Machine<'_> {
@@ -109,6 +116,32 @@ pub enum ExecError {
     /// Unmounting
     #[error(transparent)]
     Unmount(#[from] crate::sys::devices::UnmountError),
+    /// A device that a step has made
+    #[error(transparent)]
+    Missing(#[from] crate::sys::devices::DeviceMissing),
+    /// A key of a volume
+    #[error(transparent)]
+    VolumeKey(#[from] VolumeError),
+    /// Telling udev and systemd
+    #[error(transparent)]
+    Announce(#[from] crate::sys::devices::AnnounceError),
+    /// Remembering that a device is being changed
+    #[error("cannot note that a filesystem is being made on {node}")]
+    Mark {
+        /// The device
+        node: String,
+        /// What the system said
+        #[source]
+        source: std::io::Error,
+    },
+    /// Several of the steps that are done side by side
+    #[error("{}; {} also failed: {}", chain(first.as_ref()), if others.len() == 1 { "another step" } else { "other steps" }, others.join("; "))]
+    Several {
+        /// The first of them
+        first: Box<ExecError>,
+        /// The others: place in the config and what happened
+        others: Vec<String>,
+    },
     /// SIGTERM
     #[error("stopped on request before this step; run again to continue where it left off")]
     Stopped,
@@ -124,7 +157,9 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             problem: error.into(),
         })?;
     }
-    for step in &plan.steps {
+    let mut ahead = VecDeque::new();
+    let mut failed: Option<StepError> = None;
+    for (index, step) in plan.steps.iter().enumerate() {
         let tell = |outcome, took, done| {
             machine.events.tell(&Event::Step {
                 stage: plan.stage,
@@ -140,25 +175,66 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             continue;
         }
         tracing::info!("{} {}", step.change.word(), subject(&step.action));
-        let begun = machine.clock.monotonic();
-        let result = if (machine.stop)() {
-            Err(ExecError::Stopped)
+        if ahead.is_empty() && devices::filesystem(step).is_some() {
+            ahead = devices::make_side_by_side(plan.steps.get(index..).unwrap_or_default(), machine);
+        }
+        let (result, took) = if let Some((result, took)) = ahead.pop_front() {
+            (result.map(|()| Done::default()), took)
         } else {
-            run_step(step, machine, record)
+            let begun = machine.clock.monotonic();
+            let result = if (machine.stop)() {
+                Err(ExecError::Stopped)
+            } else {
+                run_step(step, machine, record)
+            };
+            (result, machine.clock.monotonic().saturating_sub(begun))
         };
-        let took = machine.clock.monotonic().saturating_sub(begun);
         match result {
             Ok(done) => tell(Outcome::Done, took, done),
             Err(problem) => {
                 tell(Outcome::Failed(&chain(&problem)), took, Done::default());
-                return Err(StepError {
-                    cause: step.cause.clone(),
-                    problem,
-                });
+                failed = Some(join(failed, &step.cause, problem));
             }
+        }
+        // What was done side by side with a step that failed is still told.
+        if ahead.is_empty()
+            && let Some(failed) = failed.take()
+        {
+            return Err(failed);
         }
     }
     Ok(())
+}
+
+/// Adds a failure to those before it.
+fn join(before: Option<StepError>, cause: &Pointer, problem: ExecError) -> StepError {
+    let Some(StepError {
+        cause: first,
+        problem: of_first,
+    }) = before
+    else {
+        return StepError {
+            cause: cause.clone(),
+            problem,
+        };
+    };
+    let other = format!("{cause}: {}", chain(&problem));
+    let problem = match of_first {
+        // Once is enough.
+        stopped @ ExecError::Stopped if matches!(problem, ExecError::Stopped) => stopped,
+        ExecError::Several { first, mut others } => {
+            others.push(other);
+            ExecError::Several { first, others }
+        }
+        only => ExecError::Several {
+            first: Box::new(only),
+            others: vec![other],
+        },
+    };
+    StepError {
+        cause: first,
+        problem,
+    }
 }
 
 /// Whether a step is executed at all.

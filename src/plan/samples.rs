@@ -7,7 +7,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-use super::device::{DeviceAction, Format, KernelArguments, MakeFilesystem, Mount, Unmount};
+use super::device::{
+    ArrayAction, AssembleArray, BindVolume, CloseVolume, CreateArray, DeviceAction, FinishVolume, Format,
+    FormatVolume, KernelArguments, Key, MakeFilesystem, Mount, OpenVolume, ReachServer, SaveKey, Unmount,
+    VolumeAction, VolumeOf,
+};
 use super::{
     Access, Action, Base, Change, Content, GroupChange, HostFile, Lost, PasswordOf, Plan, Secret, Step,
     UserChange,
@@ -132,12 +136,103 @@ samples! { actions: Action {
             should_not_exist: vec!["console=tty0".into()],
         }))
     },
+    Action::Device(DeviceAction::Array(_)) => array(ArrayAction::CreateArray(CreateArray {
+        name: "data".into(),
+        level: "raid1".into(),
+        devices: vec!["/dev/disk/by-partlabel/a".into(), "/dev/disk/by-partlabel/b".into()],
+        nodes: vec!["/dev/vda1".into(), "/dev/vdb1".into()],
+        spares: 0,
+        options: vec!["--metadata=1.0".into()],
+    })),
+    Action::Device(DeviceAction::Volume(_)) => volume(VolumeAction::RemoveKey(volume_of())),
 } }
+
+samples! { arrays: ArrayAction {
+    ArrayAction::CreateArray(_) => ArrayAction::CreateArray(CreateArray {
+        name: "/dev/md/data".into(),
+        level: "5".into(),
+        devices: vec!["/dev/vda".into()],
+        nodes: vec!["/dev/vda".into()],
+        spares: 0,
+        options: vec![],
+    }),
+    ArrayAction::AssembleArray(_) => ArrayAction::AssembleArray(AssembleArray {
+        name: "/dev/md/data".into(),
+        nodes: vec!["/dev/vda".into()],
+        stop: Some("/dev/md127".into()),
+    }),
+} }
+
+samples! { volumes: VolumeAction {
+    VolumeAction::SaveKey(SaveKey { key: Key::Generated { .. }, .. }) => VolumeAction::SaveKey(SaveKey {
+        name: "data".into(),
+        key: Key::Generated { bytes: Secret::new(CANARY.into()) },
+    }),
+    VolumeAction::SaveKey(SaveKey { key: Key::File(_), .. }) => VolumeAction::SaveKey(SaveKey {
+        name: "data".into(),
+        key: Key::File(remote(None)),
+    }),
+    VolumeAction::SaveKey(SaveKey { key: Key::Cex, .. }) => VolumeAction::SaveKey(SaveKey {
+        name: "data".into(),
+        key: Key::Cex,
+    }),
+    VolumeAction::ReachServer(_) => VolumeAction::ReachServer(ReachServer {
+        name: "data".into(),
+        url: "http://tang/adv".into(),
+        resource: Secret::new(Resource { source: Some(format!("http://{CANARY}@tang/adv").into()), ..Resource::default() }),
+    }),
+    VolumeAction::CloseVolume(_) => VolumeAction::CloseVolume(CloseVolume {
+        volume: volume_of(),
+        mapping: "/dev/dm-0".into(),
+    }),
+    VolumeAction::FormatVolume(_) => VolumeAction::FormatVolume(FormatVolume {
+        volume: volume_of(),
+        wipe: true,
+        label: Some("crypt".into()),
+        uuid: None,
+        options: vec!["--pbkdf".into(), "pbkdf2".into()],
+        marker: Some("ignition-0".into()),
+        cex: false,
+    }),
+    VolumeAction::OpenVolume(_) => VolumeAction::OpenVolume(OpenVolume {
+        volume: volume_of(),
+        discard: true,
+        options: vec!["--perf-no_read_workqueue".into()],
+        kept: true,
+    }),
+    VolumeAction::BindVolume(_) => VolumeAction::BindVolume(BindVolume {
+        volume: volume_of(),
+        pin: "sss".into(),
+        config: Secret::new(format!("{{\"{CANARY}\": 1}}")),
+        to: "tpm2".into(),
+    }),
+    VolumeAction::ProveUnlock(_) => VolumeAction::ProveUnlock(volume_of()),
+    VolumeAction::RemoveKey(_) => VolumeAction::RemoveKey(volume_of()),
+    VolumeAction::FinishVolume(_) => VolumeAction::FinishVolume(FinishVolume { volume: volume_of(), label: String::new() }),
+} }
+
+fn volume_of() -> VolumeOf {
+    VolumeOf {
+        name: "data".into(),
+        device: "/dev/disk/by-partlabel/data".into(),
+        node: "/dev/vda9".into(),
+    }
+}
+
+fn array(action: ArrayAction) -> Action {
+    Action::Device(DeviceAction::Array(action))
+}
+
+fn volume(action: VolumeAction) -> Action {
+    Action::Device(DeviceAction::Volume(action))
+}
 
 /// A plan for every stage, phase, action and change, of every combination of the last two.
 pub(crate) fn plans() -> Vec<Plan> {
     let steps: Vec<_> = actions()
         .into_iter()
+        .chain(arrays().into_iter().map(array))
+        .chain(volumes().into_iter().map(volume))
         .flat_map(|action| changes().into_iter().map(move |change| (action.clone(), change)))
         .enumerate()
         .map(|(index, (action, change))| Step {

@@ -21,8 +21,16 @@ pub enum Tool {
     Systemctl,
     /// Loads kernel modules of platforms
     Modprobe,
-    /// Asks LUKS volumes for their UUID
+    /// Makes, opens and asks LUKS volumes
     Cryptsetup,
+    /// Binds LUKS volumes to network servers, a TPM or other pins
+    Clevis,
+    /// Makes secure keys; s390x
+    Zkey,
+    /// Puts secure keys into LUKS volumes; s390x
+    ZkeyCryptsetup,
+    /// Makes and starts RAID arrays
+    Mdadm,
     /// Removes signatures
     Wipefs,
     /// Makes btrfs
@@ -49,7 +57,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -59,6 +67,10 @@ impl Tool {
         Self::Systemctl,
         Self::Modprobe,
         Self::Cryptsetup,
+        Self::Clevis,
+        Self::Zkey,
+        Self::ZkeyCryptsetup,
+        Self::Mdadm,
         Self::Wipefs,
         Self::MkfsBtrfs,
         Self::MkfsExt4,
@@ -84,6 +96,10 @@ impl Tool {
             Self::Systemctl => "systemctl",
             Self::Modprobe => "modprobe",
             Self::Cryptsetup => "cryptsetup",
+            Self::Clevis => "clevis",
+            Self::Zkey => "zkey",
+            Self::ZkeyCryptsetup => "zkey-cryptsetup",
+            Self::Mdadm => "mdadm",
             Self::Wipefs => "wipefs",
             Self::MkfsBtrfs => "mkfs.btrfs",
             Self::MkfsExt4 => "mkfs.ext4",

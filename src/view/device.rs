@@ -59,6 +59,20 @@ impl std::fmt::Display for Use {
     }
 }
 
+/// A number of bytes for people: `512 B`, `1.5 GiB`, `20 GiB`. Tenths are cut off.
+pub fn size_text(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return format!("{bytes} B");
+    };
+    let whole = bytes >> shift;
+    let tenth = ((bytes - (whole << shift)).saturating_mul(10)) >> shift;
+    match tenth {
+        0 => format!("{whole} {unit}"),
+        _ => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
 /// What `blkid -p` finds at the beginning of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,10 +85,12 @@ pub struct Signature {
     pub label: String,
     /// Whether several types fit, of which this is one
     pub ambivalent: bool,
+    /// Type of the partition table: `gpt`, `dos`; empty: none
+    pub table: String,
 }
 
 impl Signature {
-    /// Whether nothing was found: the device is blank as far as anybody can tell.
+    /// Whether no type was found. There may be a partition table.
     pub fn is_blank(&self) -> bool {
         self.kind.is_empty()
     }
@@ -175,5 +191,27 @@ impl Devices for NoDevices {
 
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_text;
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (300 << 20, "300 MiB"),
+            ((2 << 30) + (1 << 29), "2.5 GiB"),
+            ((2 << 30) - 1, "1.9 GiB"),
+            (20 << 40, "20 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size_text(bytes), text);
+        }
     }
 }

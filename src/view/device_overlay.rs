@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Device, Devices, Member, Mounted, Signature, ViewError, Volume};
+use super::{Device, Devices, Member, Mounted, Signature, Use, ViewError, Volume};
 
 /// Real answers below, predicted effects above.
 pub struct DeviceOverlay<'a> {
@@ -14,6 +14,8 @@ pub struct DeviceOverlay<'a> {
     signatures: BTreeMap<String, Signature>,
     volumes: BTreeMap<String, Option<Volume>>,
     members: BTreeMap<String, Option<Member>>,
+    /// By node; what was predicted over a device that stays as it is otherwise
+    uses: BTreeMap<String, Vec<Use>>,
     mounted: Vec<Mounted>,
     unmounted: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl<'a> DeviceOverlay<'a> {
             signatures: BTreeMap::new(),
             volumes: BTreeMap::new(),
             members: BTreeMap::new(),
+            uses: BTreeMap::new(),
             mounted: Vec::new(),
             unmounted: Vec::new(),
         }
@@ -44,8 +47,14 @@ impl<'a> DeviceOverlay<'a> {
         self.paths.insert(path.to_owned(), node.map(str::to_owned));
     }
 
+    /// Predicts what uses a device.
+    pub fn put_uses(&mut self, node: &str, uses: Vec<Use>) {
+        self.uses.insert(node.to_owned(), uses);
+    }
+
     /// Predicts a device; its node is a path to it, too.
     pub fn put_device(&mut self, device: Device) {
+        self.uses.remove(&device.node);
         self.put_path(&device.node, Some(&device.node));
         self.devices.insert(device.node.clone(), Some(device));
     }
@@ -69,7 +78,7 @@ impl<'a> DeviceOverlay<'a> {
             kind: "crypto_LUKS".to_owned(),
             uuid: volume.uuid.clone(),
             label: volume.label.clone(),
-            ambivalent: false,
+            ..Signature::default()
         };
         self.put_signature(node, signature);
         self.volumes.insert(node.to_owned(), Some(volume));
@@ -81,7 +90,7 @@ impl<'a> DeviceOverlay<'a> {
             kind: "linux_raid_member".to_owned(),
             uuid: member.array.clone(),
             label: member.name.clone(),
-            ambivalent: false,
+            ..Signature::default()
         };
         self.put_signature(node, signature);
         self.members.insert(node.to_owned(), Some(member));
@@ -101,10 +110,18 @@ impl<'a> DeviceOverlay<'a> {
     }
 
     fn at(&self, node: &str) -> Result<Option<Device>, ViewError> {
-        match self.devices.get(node) {
-            Some(predicted) => Ok(predicted.clone()),
-            None => self.base.device(node),
+        let found = match self.devices.get(node) {
+            Some(predicted) => predicted.clone(),
+            None => self.base.device(node)?,
+        };
+        Ok(found.map(|device| self.as_used(device)))
+    }
+
+    fn as_used(&self, mut device: Device) -> Device {
+        if let Some(uses) = self.uses.get(&device.node) {
+            device.uses.clone_from(uses);
         }
+        device
     }
 }
 
@@ -139,6 +156,7 @@ impl Devices for DeviceOverlay<'_> {
                     .filter(|device| is_of(device))
                     .cloned(),
             )
+            .map(|device| self.as_used(device))
             .collect();
         found.sort_by_key(|device| device.partition.as_ref().map(|partition| partition.number));
         Ok(found)
@@ -223,6 +241,22 @@ mod tests {
             .map(|d| d.node)
             .collect();
         assert_eq!(nodes, ["/dev/vda2", "/dev/vda3"]);
+    }
+
+    #[test]
+    fn uses_change_and_what_is_on_it_stays() {
+        let base = FakeDevices::new()
+            .disk("/dev/vda", 1 << 30)
+            .partition("/dev/vda", 1, 1 << 20, 1 << 20)
+            .signature("/dev/vda1", "ext4", "u", "old");
+        let mut overlay = DeviceOverlay::new(&base);
+        let held = vec![Use::Held("dm-0".to_owned())];
+        overlay.put_uses("/dev/vda1", held.clone());
+        assert_eq!(overlay.device("/dev/vda1").unwrap().unwrap().uses, held);
+        assert_eq!(overlay.partitions("/dev/vda").unwrap()[0].uses, held);
+        assert_eq!(overlay.signature("/dev/vda1").unwrap().kind, "ext4");
+        overlay.put_uses("/dev/vda1", Vec::new());
+        assert_eq!(overlay.device("/dev/vda1").unwrap().unwrap().uses, []);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub struct FakeDevices {
     volumes: BTreeMap<String, Volume>,
     members: BTreeMap<String, Member>,
     mounts: Vec<Mounted>,
+    denied: Vec<String>,
 }
 
 impl FakeDevices {
@@ -66,9 +67,24 @@ impl FakeDevices {
             kind: kind.to_owned(),
             uuid: uuid.to_owned(),
             label: label.to_owned(),
-            ambivalent: false,
+            ..Signature::default()
         };
         self.signatures.insert(node.to_owned(), signature);
+        self
+    }
+
+    /// Puts a partition table on a device: `gpt`, `dos`.
+    #[must_use]
+    pub fn table(mut self, node: &str, table: &str) -> Self {
+        let signature = self.signatures.entry(node.to_owned()).or_default();
+        table.clone_into(&mut signature.table);
+        self
+    }
+
+    /// What is on this device may not be read.
+    #[must_use]
+    pub fn deny(mut self, node: &str) -> Self {
+        self.denied.push(node.to_owned());
         self
     }
 
@@ -125,6 +141,13 @@ impl Devices for FakeDevices {
     }
 
     fn signature(&self, node: &str) -> Result<Signature, ViewError> {
+        if self.denied.iter().any(|denied| denied == node) {
+            return Err(ViewError::Io {
+                operation: "read",
+                path: node.to_owned(),
+                source: std::io::ErrorKind::PermissionDenied.into(),
+            });
+        }
         Ok(self.signatures.get(node).cloned().unwrap_or_default())
     }
 

@@ -5,6 +5,7 @@
 
 mod device;
 mod device_overlay;
+pub mod names;
 mod overlay;
 mod path;
 mod resolve;
@@ -14,7 +15,9 @@ pub mod fake;
 #[cfg(test)]
 pub mod fake_devices;
 
-pub use device::{Device, Devices, Member, Mounted, NoDevices, PartitionOf, Signature, Use, Volume};
+pub use device::{
+    Device, Devices, Member, Mounted, NoDevices, PartitionOf, Signature, Use, Volume, size_text,
+};
 pub use device_overlay::DeviceOverlay;
 pub use overlay::Overlay;
 pub use path::RootPath;
@@ -235,6 +238,13 @@ pub enum ViewError {
         /// What happened
         problem: String,
     },
+}
+
+impl ViewError {
+    /// Whether the system said that this user may not.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// The machine as a planner sees it. Read-only. Paths are those of [`RootPath`]: inside the root, and given with their

@@ -52,7 +52,7 @@ impl Contents {
 
 /// The content that a resource stands for; `None` if it has no source. An empty source stands for no bytes, with
 /// neither decompression nor verification (spec/fetch.md 8).
-pub(super) fn of(resource: &Resource, pointer: &Pointer) -> Result<Option<Content>, PlanError> {
+pub(in crate::stages) fn of(resource: &Resource, pointer: &Pointer) -> Result<Option<Content>, PlanError> {
     let Some(source) = &resource.source else {
         return Ok(None);
     };

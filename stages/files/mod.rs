@@ -16,7 +16,7 @@ pub mod units;
 
 use std::collections::BTreeMap;
 
-mod contents;
+pub(super) mod contents;
 pub mod nodes;
 mod planner;
 

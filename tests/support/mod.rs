@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: roots, snapshots of trees, runs of the binary, generated configs.
 
+pub(crate) mod disk;
 pub(crate) mod generate;
 pub(crate) mod programs;
 pub(crate) mod random;

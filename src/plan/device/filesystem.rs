@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::Change;
 use crate::sys::{Invocation, Tool};
-use crate::view::{DeviceOverlay, Devices, Signature, ViewError};
+use crate::view::{DeviceOverlay, Devices, Signature, ViewError, names};
 
 /// `format` of a filesystem that can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -129,23 +129,42 @@ impl MakeFilesystem {
         commands
     }
 
-    pub(super) fn predict(&self, overlay: &mut DeviceOverlay<'_>) {
-        overlay.put_signature(
-            &self.node,
-            Signature {
-                kind: self.format.signature().to_owned(),
-                // One that nobody asked for is known once it is made.
-                uuid: self.uuid.clone().unwrap_or_default(),
-                label: self.label.clone().unwrap_or_default(),
-                ambivalent: false,
-            },
-        );
-        if let Some(label) = self.label.as_deref().filter(|label| !label.is_empty()) {
-            overlay.put_path(&format!("/dev/disk/by-label/{label}"), Some(&self.node));
+    /// What blkid finds on the device afterwards. A UUID that nobody asked for is known once it is made.
+    fn signature(&self) -> Signature {
+        Signature {
+            kind: self.format.signature().to_owned(),
+            uuid: printed_uuid(self.format, self.uuid.as_deref().unwrap_or_default()),
+            label: self.label.clone().unwrap_or_default(),
+            ..Signature::default()
         }
-        if let Some(uuid) = self.uuid.as_deref().filter(|uuid| !uuid.is_empty()) {
-            overlay.put_path(&format!("/dev/disk/by-uuid/{uuid}"), Some(&self.node));
+    }
+
+    pub(super) fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+        let links = |signature: &Signature| {
+            [names::by_label(&signature.label), names::by_uuid(&signature.uuid)]
+                .into_iter()
+                .flatten()
+        };
+        // What may not be read leaves links that lead to it; they stay as they are.
+        let before = overlay.signature(&self.node).unwrap_or_default();
+        for link in links(&before) {
+            if overlay
+                .device(&link)?
+                .is_some_and(|found| found.node == self.node)
+            {
+                overlay.put_path(&link, None);
+            }
         }
+        // A disk that becomes a filesystem has no partitions any more.
+        for partition in overlay.partitions(&self.node)? {
+            overlay.remove_device(&partition.node);
+        }
+        let after = self.signature();
+        overlay.put_signature(&self.node, after.clone());
+        for link in links(&after) {
+            overlay.put_path(&link, Some(&self.node));
+        }
+        Ok(())
     }
 
     pub(super) fn check(
@@ -188,9 +207,18 @@ pub fn canonical_uuid(format: Format, uuid: &str) -> String {
     uuid
 }
 
+/// A canonical UUID as blkid prints it: vfat's in upper case, with a dash in its middle.
+fn printed_uuid(format: Format, uuid: &str) -> String {
+    match (format, uuid.split_at_checked(4)) {
+        (Format::Vfat, Some((high, low))) => format!("{high}-{low}").to_uppercase(),
+        _ => uuid.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::fake_devices::FakeDevices;
 
     fn made(format: Format, label: Option<&str>, uuid: Option<&str>, options: &str) -> Vec<String> {
         let action = MakeFilesystem {
@@ -278,6 +306,50 @@ mod tests {
         ] {
             assert_eq!(canonical_uuid(format, given), want);
         }
+    }
+
+    #[test]
+    fn the_effect_is_what_blkid_and_udev_see() {
+        let base = FakeDevices::new()
+            .disk("/dev/vda", 1 << 30)
+            .partition("/dev/vda", 1, 1 << 20, 1 << 20)
+            .disk("/dev/vdb", 1 << 30)
+            .signature("/dev/vdb", "ext4", "u", "old name")
+            .link("/dev/disk/by-label/old\\x20name", "/dev/vdb")
+            .link("/dev/disk/by-uuid/u", "/dev/vda1");
+        let mut overlay = DeviceOverlay::new(&base);
+        let make = |node: &str, format, label: &str, uuid: &str| MakeFilesystem {
+            device: node.to_owned(),
+            node: node.to_owned(),
+            format,
+            label: Some(label.to_owned()),
+            uuid: Some(uuid.to_owned()),
+            options: Vec::new(),
+        };
+        make("/dev/vdb", Format::Vfat, "new name", "2e24ec82")
+            .predict(&mut overlay)
+            .unwrap();
+        make("/dev/vda", Format::Ext4, "", "ab-cd")
+            .predict(&mut overlay)
+            .unwrap();
+        let node = |path: &str| overlay.device(path).unwrap().map(|device| device.node);
+        assert_eq!(node("/dev/disk/by-label/old\\x20name"), None);
+        assert_eq!(
+            node("/dev/disk/by-label/new\\x20name").as_deref(),
+            Some("/dev/vdb")
+        );
+        assert_eq!(node("/dev/disk/by-uuid/2E24-EC82").as_deref(), Some("/dev/vdb"));
+        assert_eq!(node("/dev/disk/by-uuid/ab-cd").as_deref(), Some("/dev/vda"));
+        assert_eq!(
+            node("/dev/vda1"),
+            None,
+            "a disk with a filesystem has no partitions"
+        );
+        let signature = overlay.signature("/dev/vdb").unwrap();
+        assert_eq!(
+            (signature.kind.as_str(), signature.uuid.as_str()),
+            ("vfat", "2E24-EC82")
+        );
     }
 
     #[test]

@@ -3,18 +3,27 @@
 //! commands that it stands for, what it means for a view.
 
 mod arguments;
+mod array;
 mod filesystem;
 mod mount;
+mod volume;
 
 pub use arguments::KernelArguments;
+pub(crate) use array::level_name;
+pub use array::{ArrayAction, AssembleArray, CreateArray, array_name, array_path};
 pub use filesystem::{Format, MakeFilesystem, canonical_uuid};
 pub use mount::{Mount, Unmount};
+pub(crate) use volume::ALLOW_DISCARDS;
+pub use volume::{
+    BindVolume, CEX_KEY, CEX_REPOSITORY, CloseVolume, FinishVolume, FormatVolume, Key, OpenVolume,
+    ReachServer, SaveKey, VolumeAction, VolumeOf, mapper_path, marker, secure_key,
+};
 
 use serde::Serialize;
 
 use super::Change;
 use crate::sys::Invocation;
-use crate::view::{Devices, Overlay, ViewError};
+use crate::view::{DeviceOverlay, Devices, Overlay, ViewError};
 
 /// An action on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +37,12 @@ pub enum DeviceAction {
     Unmount(Unmount),
     /// Change the kernel's arguments for the next boot
     ChangeKernelArguments(KernelArguments),
+    /// Make or start a RAID array
+    #[serde(untagged)]
+    Array(ArrayAction),
+    /// Work on a LUKS volume
+    #[serde(untagged)]
+    Volume(VolumeAction),
 }
 
 impl DeviceAction {
@@ -38,6 +53,8 @@ impl DeviceAction {
             Self::Mount(action) => vec![action.command()],
             Self::Unmount(_) => Vec::new(),
             Self::ChangeKernelArguments(action) => vec![action.command()],
+            Self::Array(action) => action.commands(),
+            Self::Volume(action) => action.commands(),
         }
     }
 
@@ -48,6 +65,8 @@ impl DeviceAction {
             Self::Mount(action) => action.target.clone(),
             Self::Unmount(action) => action.target.clone(),
             Self::ChangeKernelArguments(_) => "kernel arguments".to_owned(),
+            Self::Array(action) => action.subject(),
+            Self::Volume(action) => action.subject(),
         }
     }
 
@@ -58,16 +77,15 @@ impl DeviceAction {
             Self::Mount(action) => action.details(),
             Self::Unmount(_) => "unmount".to_owned(),
             Self::ChangeKernelArguments(action) => action.details(),
+            Self::Array(action) => action.details(),
+            Self::Volume(action) => action.details(),
         }
     }
 
     /// Lays its effect over a view.
     pub(super) fn predict(&self, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
         match self {
-            Self::MakeFilesystem(action) => {
-                action.predict(overlay.devices_mut());
-                Ok(())
-            }
+            Self::MakeFilesystem(action) => action.predict(overlay.devices_mut()),
             Self::Mount(action) => action.predict(overlay),
             Self::Unmount(action) => {
                 overlay.devices_mut().remove_mount(&action.target);
@@ -75,6 +93,8 @@ impl DeviceAction {
             }
             // They count from the next boot on.
             Self::ChangeKernelArguments(_) => Ok(()),
+            Self::Array(action) => action.predict(overlay.devices_mut()),
+            Self::Volume(action) => action.predict(overlay.devices_mut()),
         }
     }
 
@@ -90,8 +110,43 @@ impl DeviceAction {
             Self::Mount(action) => Ok(action.check()),
             Self::Unmount(action) => action.check(devices),
             Self::ChangeKernelArguments(_) => Ok(Ok(())),
+            Self::Array(action) => action.check(change, devices),
+            Self::Volume(action) => action.check(change, devices),
         }
     }
+}
+
+/// A word of the config that stands where a program looks for options, too.
+fn check_words<'a>(tool: crate::sys::Tool, words: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    match words
+        .into_iter()
+        .find(|word| word.starts_with('-') || word.is_empty())
+    {
+        Some(word) => Err(format!("{tool} would take {word:?} for an option")),
+        None => Ok(()),
+    }
+}
+
+/// A disk that becomes something else has no partitions any more.
+fn forget_partitions(node: &str, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+    for partition in overlay.partitions(node)? {
+        overlay.remove_device(&partition.node);
+    }
+    Ok(())
+}
+
+/// A step that works over something must say that this is lost.
+fn check_said(node: &str, change: &Change, devices: &dyn Devices) -> Result<Result<(), String>, ViewError> {
+    let found = devices.signature(node)?;
+    let said = matches!(change, Change::Replace { .. });
+    Ok(if found.is_blank() || said {
+        Ok(())
+    } else {
+        Err(format!(
+            "{node} holds {}, which the step does not say",
+            found.kind
+        ))
+    })
 }
 
 /// A device that a step changes must be there and unused: itself, and if it is a disk its partitions.

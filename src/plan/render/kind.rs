@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::device::{DeviceAction, VolumeAction};
 use super::super::{Action, Plan};
 use super::describe::path_of;
 use crate::report::{Element, Pointer};
@@ -53,7 +54,9 @@ impl Kind {
     pub(super) fn of(phase: Phase, action: &Action) -> Option<Self> {
         match action {
             Action::FetchConfig { .. } => Some(Self::Configs),
-            Action::WriteHostFile { .. } => Some(Self::Records),
+            Action::WriteHostFile { .. } | Action::Device(DeviceAction::Volume(VolumeAction::SaveKey(_))) => {
+                Some(Self::Records)
+            }
             Action::CreateGroup(_)
             | Action::ModifyGroup(_)
             | Action::DeleteGroup { .. }

@@ -1,6 +1,17 @@
 //! Block devices of the running system: what is there, waiting for it, and telling udev and the kernel about changes.
 
+pub mod alias;
+mod announce;
+mod blkid;
+pub mod luks;
+mod marks;
+mod mountinfo;
+pub mod raid;
+pub mod read_at;
 mod real;
+mod sysfs;
+mod unit;
+mod wait;
 
 use std::time::Duration;
 
@@ -14,9 +25,10 @@ pub const DEVICE_WAIT: Duration = Duration::from_secs(90);
 /// A device did not come.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} did not appear within {} s; these block devices are there: {}",
+    "{} did not appear within {} s{}; these block devices are there: {}",
     missing.join(", "),
     waited.as_secs(),
+    if *stopped { ", when the wait was stopped on request" } else { "" },
     if present.is_empty() { "none".to_owned() } else { present.join(", ") }
 )]
 pub struct DeviceMissing {
@@ -24,6 +36,8 @@ pub struct DeviceMissing {
     pub missing: Vec<String>,
     /// How long they were waited for
     pub waited: Duration,
+    /// Whether the wait was ended by SIGTERM and not by its limit
+    pub stopped: bool,
     /// What is there instead: nodes with size, label and type where known
     pub present: Vec<String>,
 }
@@ -37,8 +51,21 @@ pub trait BlockDevices: Sync {
     fn await_paths(&self, paths: &[&str]) -> Result<(), DeviceMissing>;
 
     /// Announces changed devices anew, and waits until udev and systemd, where they run, have seen them as they are and the
-    /// names that follow from that are there. Without udev it does nothing.
+    /// names that follow from that are there. Without udev it does nothing. Whole-disk locks must be released before:
+    /// udev passes over locked disks.
     fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError>;
+
+    /// Remembers that a filesystem is being made on a device, for the case that this run is killed meanwhile. Until
+    /// [`BlockDevices::end`], what is on the device counts as nothing: it is wiped by then, and what looks like a
+    /// filesystem may be half of one.
+    fn begin(&self, _node: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Forgets that again.
+    fn end(&self, _node: &str) -> std::io::Result<()> {
+        Ok(())
+    }
 
     /// Unmounts, trying again for a while if it is busy.
     fn unmount(&self, target: &str) -> Result<(), UnmountError>;

@@ -1,30 +1,393 @@
 //! The machine's own block devices.
 
-use super::{AnnounceError, BlockDevices, DeviceMissing, UnmountError};
-use crate::view::{Devices, NoDevices};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// The block devices of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealDevices;
+use super::announce::{Announcer, block_number, has_udev, udev_record};
+use super::marks::Marks;
+use super::mountinfo::{self, Line};
+use super::sysfs::{Facts, Sysfs, node_of};
+use super::wait::{Lack, wait};
+use super::{AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, UnmountError, blkid};
+use crate::sys::clock::SystemClock;
+use crate::sys::runner::System;
+use crate::view::{
+    Device, Devices, Member, Mounted, PartitionOf, Signature, Use, ViewError, Volume, size_text,
+};
+
+/// How many devices an error lists.
+const LISTED: usize = 40;
+
+/// The block devices of this machine, by sysfs, `/proc` and `blkid -p`. Looking at them needs no privileges but for what is
+/// on them.
+#[derive(Clone, Debug)]
+pub struct RealDevices {
+    runner: System,
+    clock: SystemClock,
+    sysfs: Sysfs,
+    /// `/run`
+    run: PathBuf,
+    limit: Duration,
+    marks: Option<Marks>,
+}
+
+impl RealDevices {
+    /// Devices, asked by programs that this runner starts.
+    pub fn new(runner: System) -> Self {
+        Self {
+            runner,
+            clock: SystemClock::new(),
+            sysfs: Sysfs::default(),
+            run: PathBuf::from("/run"),
+            limit: DEVICE_WAIT,
+            marks: None,
+        }
+    }
+
+    /// Remembers in this directory on which devices filesystems are being made. It lasts as long as the boot.
+    #[must_use]
+    pub fn remembering_in(self, directory: PathBuf) -> Self {
+        Self {
+            marks: Some(Marks::new(directory)),
+            ..self
+        }
+    }
+
+    /// What a device is known by within this boot: its number, and where the kernel has it the sequence number of its
+    /// disk, so that another disk in its place is not taken for it.
+    fn identity(&self, node: &str) -> io::Result<Option<String>> {
+        let Some(number) = block_number(node) else {
+            return Ok(None);
+        };
+        let sequence = match self.facts_at(number)? {
+            Some(facts) => self.sysfs.sequence(&facts)?,
+            None => None,
+        };
+        Ok(Some(format!(
+            "{}:{}-{}",
+            libc::major(number),
+            libc::minor(number),
+            sequence.unwrap_or_default()
+        )))
+    }
+
+    /// Whether an earlier run was killed while it made a filesystem there.
+    fn is_half_made(&self, node: &str) -> io::Result<bool> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.has(&identity),
+            _ => Ok(false),
+        }
+    }
+
+    /// Waits at most this long for devices; zero: looks once.
+    #[must_use]
+    pub fn waiting_at_most(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    fn facts_at(&self, number: u64) -> io::Result<Option<Facts>> {
+        let number = (libc::major(number), libc::minor(number));
+        match self.sysfs.name(number)? {
+            Some(name) => self.sysfs.facts(&name),
+            None => Ok(None),
+        }
+    }
+
+    /// Why a path cannot be used yet.
+    fn lack(&self, path: &str) -> Option<Lack> {
+        let number = block_number(path);
+        let ready = match number {
+            None => false,
+            Some(number) => !has_udev(&self.run) || udev_record(&self.run, number).is_some(),
+        };
+        (!ready).then(|| Lack {
+            path: path.to_owned(),
+            there: number.is_some(),
+        })
+    }
+
+    /// The devices that are there, for whoever looks for another one: name, size, type, labels.
+    fn present(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        let mut more: usize = 0;
+        for name in self.sysfs.names().unwrap_or_default() {
+            let Ok(Some(facts)) = self.sysfs.facts(&name) else {
+                continue;
+            };
+            // Loop devices without a file and drives without a disk.
+            if facts.size == 0 {
+                continue;
+            }
+            if list.len() == LISTED {
+                more += 1;
+                continue;
+            }
+            let mut parts = vec![size_text(facts.size)];
+            if let Ok(found) = blkid::probe(&self.runner, &facts.node()) {
+                let signature = found.signature;
+                parts.extend(Some(signature.table).filter(|table| !table.is_empty()));
+                parts.extend(Some(signature.kind).filter(|kind| !kind.is_empty()));
+                if !signature.label.is_empty() {
+                    parts.push(format!("label {}", signature.label));
+                }
+            }
+            parts.extend(facts.label.map(|label| format!("partlabel {label}")));
+            list.push(format!("{} ({})", node_of(&name), parts.join(", ")));
+        }
+        if more > 0 {
+            list.push(format!("{more} more"));
+        }
+        list
+    }
+}
+
+fn mount_lines() -> Result<Vec<Line>, ViewError> {
+    let bytes = read("/proc/self/mountinfo")?.unwrap_or_default();
+    Ok(mountinfo::parse(&bytes))
+}
+
+/// What is in use on this machine, looked up once for a question.
+fn usage() -> Result<Usage, ViewError> {
+    let swaps = mountinfo::swaps(&read("/proc/swaps")?.unwrap_or_default());
+    Ok(Usage {
+        mounts: mount_lines()?,
+        swaps: swaps.iter().filter_map(|path| block_number(path)).collect(),
+    })
+}
+
+/// What uses devices.
+struct Usage {
+    mounts: Vec<Line>,
+    /// Device numbers
+    swaps: Vec<u64>,
+}
+
+impl Usage {
+    fn of(&self, facts: &Facts) -> Vec<Use> {
+        let number = libc::makedev(facts.number.0, facts.number.1);
+        let mut uses = Vec::new();
+        for mount in &self.mounts {
+            if mount_number(mount) == Some(number) {
+                uses.push(Use::Mounted(mount.target.clone()));
+            }
+        }
+        if self.swaps.contains(&number) {
+            uses.push(Use::Swap);
+        }
+        uses.extend(facts.holders.iter().cloned().map(Use::Held));
+        uses
+    }
+}
+
+/// The device of a mount: its number, or of filesystems with numbers of their own (btrfs) that of their source.
+fn mount_number(mount: &Line) -> Option<u64> {
+    match mount.number {
+        (0, _) if mount.source.starts_with("/dev/") => block_number(&mount.source),
+        (0, _) => None,
+        (major, minor) => Some(libc::makedev(major, minor)),
+    }
+}
+
+fn device(facts: Facts, node: String, usage: &Usage) -> Device {
+    Device {
+        node,
+        size: Some(facts.size),
+        sector_size: facts.sector_size,
+        uses: usage.of(&facts),
+        partition: facts.partition.map(|(disk, number, start)| PartitionOf {
+            disk: node_of(&disk),
+            number,
+            start,
+        }),
+        mapper: facts.mapper,
+    }
+}
+
+fn read(path: &str) -> Result<Option<Vec<u8>>, ViewError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path)(source)),
+    }
+}
+
+fn failed(operation: &'static str, path: &str) -> impl FnOnce(io::Error) -> ViewError {
+    let path = path.to_owned();
+    move |source| ViewError::Io {
+        operation,
+        path,
+        source,
+    }
+}
+
+impl Devices for RealDevices {
+    fn device(&self, path: &str) -> Result<Option<Device>, ViewError> {
+        let Some(number) = block_number(path) else {
+            return Ok(None);
+        };
+        let facts = self.facts_at(number).map_err(failed("look at", path))?;
+        let Some(facts) = facts else { return Ok(None) };
+        // The kernel's own node, so that one device has one name, however it was reached.
+        let mut node = facts.node();
+        if block_number(&node) != Some(number) {
+            let real = fs::canonicalize(path).map_err(failed("look at", path))?;
+            node = real.to_string_lossy().into_owned();
+        }
+        Ok(Some(device(facts, node, &usage()?)))
+    }
+
+    fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
+        let Some(number) = block_number(node) else {
+            return Ok(Vec::new());
+        };
+        let look = || -> io::Result<Vec<Facts>> {
+            let mut found = Vec::new();
+            if let Some(disk) = self.facts_at(number)? {
+                for name in &disk.partitions {
+                    found.extend(self.sysfs.facts(name)?);
+                }
+            }
+            Ok(found)
+        };
+        let mut found = look().map_err(failed("look at the partitions of", node))?;
+        found.sort_by_key(|facts| facts.partition.as_ref().map(|(_, number, _)| *number));
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let usage = usage()?;
+        Ok(found
+            .into_iter()
+            .map(|facts| {
+                let node = facts.node();
+                device(facts, node, &usage)
+            })
+            .collect())
+    }
+
+    fn signature(&self, node: &str) -> Result<Signature, ViewError> {
+        let found = blkid::probe(&self.runner, node)?.signature;
+        if self.is_half_made(node).map_err(failed("look at", node))? {
+            crate::log::notice(&format_args!(
+                "an earlier run was stopped while it made a filesystem on {node}: what is there counts as nothing"
+            ));
+            return Ok(Signature::default());
+        }
+        Ok(found)
+    }
+
+    fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
+        super::luks::of_device(node).map_err(failed("read the header of", node))
+    }
+
+    fn member(&self, node: &str) -> Result<Option<Member>, ViewError> {
+        super::raid::of_device(node).map_err(failed("read the superblock of", node))
+    }
+
+    fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {
+        let mounts = mount_lines()?.into_iter().map(|line| {
+            let device = mount_number(&line).and_then(|number| self.facts_at(number).ok().flatten());
+            Mounted {
+                source: device.map_or(line.source, |facts| facts.node()),
+                target: line.target,
+                kind: line.kind,
+                options: line.options,
+                root: line.root,
+            }
+        });
+        Ok(mounts.collect())
+    }
+}
 
 impl BlockDevices for RealDevices {
     fn devices(&self) -> &dyn Devices {
-        &NoDevices
+        self
     }
 
-    fn await_paths(&self, _paths: &[&str]) -> Result<(), DeviceMissing> {
-        Ok(())
+    fn await_paths(&self, paths: &[&str]) -> Result<(), DeviceMissing> {
+        let mut look = || paths.iter().filter_map(|path| self.lack(path)).collect();
+        wait(&self.clock, self.limit, &mut look).map_err(|ended| DeviceMissing {
+            missing: ended.missing,
+            waited: ended.waited,
+            stopped: ended.stopped,
+            present: self.present(),
+        })
     }
 
-    fn announce(&self, _nodes: &[&str]) -> Result<(), AnnounceError> {
-        Ok(())
+    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+        let announcer = Announcer {
+            runner: &self.runner,
+            clock: &self.clock,
+            run: Path::new(&self.run),
+        };
+        announcer.announce(nodes)
+    }
+
+    fn begin(&self, node: &str) -> io::Result<()> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.set(&identity),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&self, node: &str) -> io::Result<()> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.clear(&identity),
+            _ => Ok(()),
+        }
     }
 
     fn unmount(&self, target: &str) -> Result<(), UnmountError> {
         Err(UnmountError {
             target: target.to_owned(),
             held_by: Vec::new(),
-            source: std::io::ErrorKind::Unsupported.into(),
+            source: io::ErrorKind::Unsupported.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn real() -> RealDevices {
+        RealDevices::new(System::new(None)).waiting_at_most(Duration::ZERO)
+    }
+
+    #[test]
+    fn the_root_of_this_machine_is_in_use() {
+        let mounts = real().mounts().unwrap();
+        let root = mounts.iter().find(|mount| mount.target == "/").unwrap();
+        let Some(device) = real().device(&root.source).unwrap() else {
+            eprintln!("skipped: the root of this machine is on no block device");
+            return;
+        };
+        assert_eq!(device.node, root.source);
+        assert!(device.uses.contains(&Use::Mounted("/".to_owned())), "{device:?}");
+        assert!(device.size > Some(0));
+    }
+
+    #[test]
+    fn what_is_no_block_device_is_none() {
+        for path in ["/dev/null", "/dev/no-such-device", "/etc", ""] {
+            assert_eq!(real().device(path).unwrap(), None, "{path}");
+            assert_eq!(real().partitions(path).unwrap(), [], "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_is_there() {
+        let error = real()
+            .await_paths(&["/dev/null", "/dev/no-such-device"])
+            .unwrap_err();
+        assert_eq!(error.missing, ["/dev/null", "/dev/no-such-device"]);
+        let mounts = real().mounts().unwrap();
+        let root = mounts.iter().find(|mount| mount.target == "/").unwrap();
+        if root.source.starts_with("/dev/") {
+            let listed = error.present.iter().any(|line| line.starts_with(&root.source));
+            assert!(listed, "{error}");
+        }
+        real().await_paths(&[]).unwrap();
     }
 }

@@ -133,6 +133,10 @@ impl HostFiles for FakeHost {
         Ok(())
     }
 
+    fn make_directory(&self, path: &Path, _mode: u32) -> io::Result<()> {
+        self.check(path)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(path)?;
         self.writing().remove(path);

@@ -30,6 +30,9 @@ pub trait HostFiles: Sync {
     /// Creates an empty file, 0644, whose presence is a flag; one that is there stays. Missing parents are created 0755.
     fn create_empty(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes a directory of this mode, and missing parents with it; one that is there stays as it is.
+    fn make_directory(&self, path: &Path, mode: u32) -> io::Result<()>;
+
     /// Removes a file; a missing one is fine.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }

@@ -91,6 +91,10 @@ impl HostFiles for Host {
         options.open(path)?.sync_all()
     }
 
+    fn make_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+        create_parents(path, mode)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         match std::fs::remove_file(path) {
             Err(error) if is_missing(&error) => Ok(()),

@@ -1,11 +1,13 @@
 //! The real [`View`]: asks the root and the tools, remembers the answers, and hands them over as a [`Recording`].
 
+mod devices;
 mod recording;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 pub use recording::Recording;
@@ -36,6 +38,8 @@ pub struct Probe<'a> {
     databases: RefCell<BTreeMap<RootPath, Option<Rc<Vec<u8>>>>>,
     unread: RefCell<BTreeSet<RootPath>>,
     devices: &'a dyn Devices,
+    /// Where the aliases of devices are
+    aliases: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Probe<'_> {
@@ -57,6 +61,7 @@ impl<'a> Probe<'a> {
             databases: RefCell::default(),
             unread: RefCell::default(),
             devices: &NoDevices,
+            aliases: None,
         }
     }
 
@@ -64,6 +69,15 @@ impl<'a> Probe<'a> {
     #[must_use]
     pub fn with_devices(self, devices: &'a dyn Devices) -> Self {
         Self { devices, ..self }
+    }
+
+    /// With the links that an earlier stage has made for the paths of devices ([`super::devices::alias`]).
+    #[must_use]
+    pub fn with_aliases(self, directory: PathBuf) -> Self {
+        Self {
+            aliases: Some(directory),
+            ..self
+        }
     }
 
     /// Drops all answers: the machine has changed.
@@ -216,7 +230,12 @@ impl View for Probe<'_> {
         if let Some(uuid) = self.known.borrow().volumes.get(device) {
             return Ok(uuid.clone());
         }
-        let uuid = self.runner.map(|runner| luks_uuid(runner, device)).transpose()?;
+        let alias = self
+            .aliases
+            .as_ref()
+            .and_then(|directory| super::devices::alias::find(directory, device));
+        let path = alias.as_deref().unwrap_or(device);
+        let uuid = self.runner.map(|runner| luks_uuid(runner, path)).transpose()?;
         self.known
             .borrow_mut()
             .volumes
@@ -237,7 +256,7 @@ impl View for Probe<'_> {
     }
 
     fn devices(&self) -> &dyn Devices {
-        self.devices
+        self
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

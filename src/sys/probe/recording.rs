@@ -6,10 +6,9 @@ use std::io;
 
 use serde::Serialize;
 
+use super::devices::DeviceAnswers;
 use crate::plan::Secret;
-use crate::view::{
-    Account, Devices, Enabled, FileDigest, Group, NoDevices, Node, RootPath, User, View, ViewError,
-};
+use crate::view::{Account, Devices, Enabled, FileDigest, Group, Node, RootPath, User, View, ViewError};
 
 /// Answers of a view, from which the same plan can be made again. It is a view itself; what was not asked is an error
 /// (`NotFound`). Contents and hashes are held, and never shown.
@@ -32,6 +31,8 @@ pub struct Recording {
     pub units: BTreeMap<String, Enabled>,
     /// UUIDs of LUKS volumes, by device
     pub volumes: BTreeMap<String, Option<String>>,
+    /// Block devices and mounts
+    pub devices: DeviceAnswers,
     /// Where homes are placed
     pub default_home: Option<String>,
     #[serde(skip)]
@@ -73,7 +74,7 @@ fn parts(account: Account<'_>) -> (bool, &str) {
     }
 }
 
-fn missing(operation: &'static str, what: &impl ToString) -> ViewError {
+pub(super) fn missing(operation: &'static str, what: &impl ToString) -> ViewError {
     ViewError::Io {
         operation,
         path: what.to_string(),
@@ -145,7 +146,7 @@ impl View for Recording {
     }
 
     fn devices(&self) -> &dyn Devices {
-        &NoDevices
+        &self.devices
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

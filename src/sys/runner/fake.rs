@@ -1,15 +1,19 @@
 //! A runner that starts nothing.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Ended, Invocation, Output, RunError, Runner};
 
 /// Records what it is asked to run and answers as it was told to; without an answer left, everything succeeds.
 #[derive(Debug, Default)]
 pub struct FakeRunner {
-    asked: RefCell<Vec<Invocation>>,
-    answers: RefCell<VecDeque<Result<Output, RunError>>>,
+    asked: Mutex<Vec<Invocation>>,
+    answers: Mutex<VecDeque<Result<Output, RunError>>>,
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FakeRunner {
@@ -21,7 +25,7 @@ impl FakeRunner {
     /// The next run that has no answer yet succeeds with this output.
     #[must_use]
     pub fn succeed(self, stdout: &[u8]) -> Self {
-        self.answers.borrow_mut().push_back(Ok(Output {
+        lock(&self.answers).push_back(Ok(Output {
             stdout: stdout.to_vec(),
             stderr: String::new(),
         }));
@@ -31,7 +35,7 @@ impl FakeRunner {
     /// The next run that has no answer yet fails with this exit code.
     #[must_use]
     pub fn fail(self, code: i32, stderr: &str) -> Self {
-        self.answers.borrow_mut().push_back(Err(RunError::Failed {
+        lock(&self.answers).push_back(Err(RunError::Failed {
             command: String::new(),
             ended: Ended::Code(code),
             stderr: stderr.to_owned(),
@@ -42,25 +46,25 @@ impl FakeRunner {
     /// The next run that has no answer yet fails like this.
     #[must_use]
     pub fn answer(self, error: RunError) -> Self {
-        self.answers.borrow_mut().push_back(Err(error));
+        lock(&self.answers).push_back(Err(error));
         self
     }
 
     /// What was run so far.
     pub fn asked(&self) -> Vec<Invocation> {
-        self.asked.borrow().clone()
+        lock(&self.asked).clone()
     }
 
     /// The command lines that were run so far.
     pub fn commands(&self) -> Vec<String> {
-        self.asked.borrow().iter().map(ToString::to_string).collect()
+        lock(&self.asked).iter().map(ToString::to_string).collect()
     }
 }
 
 impl Runner for FakeRunner {
     fn run(&self, invocation: &Invocation) -> Result<Output, RunError> {
-        self.asked.borrow_mut().push(invocation.clone());
-        match self.answers.borrow_mut().pop_front() {
+        lock(&self.asked).push(invocation.clone());
+        match lock(&self.answers).pop_front() {
             None => Ok(Output::default()),
             Some(Err(RunError::Failed { ended, stderr, .. })) => Err(RunError::Failed {
                 command: invocation.to_string(),

@@ -14,7 +14,7 @@ use crate::plan::Secret;
 use crate::sys::Tool;
 
 /// A program and what it is given. Secrets go to its standard input, never into the arguments: those are shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// Which program
     pub tool: Tool,
@@ -22,6 +22,8 @@ pub struct Invocation {
     pub args: Vec<OsString>,
     /// What it reads on standard input; without it, /dev/null
     pub stdin: Option<Secret<Vec<u8>>>,
+    /// Which argument is not shown: one that may hold a secret and that the program takes in no other way
+    pub hidden: Option<usize>,
 }
 
 impl Invocation {
@@ -35,7 +37,54 @@ impl Invocation {
             tool,
             args: args.into_iter().map(Into::into).collect(),
             stdin: None,
+            hidden: None,
         }
+    }
+
+    /// Adds an argument that is not shown, neither in the command line nor in what the program says.
+    #[must_use]
+    pub fn hidden_arg(mut self, arg: &str) -> Self {
+        self.hidden = Some(self.args.len());
+        self.args.push(arg.into());
+        self
+    }
+
+    /// What a program said, without its hidden argument. `cut` says that the beginning is missing.
+    fn redact(&self, mut said: Vec<u8>, cut: bool) -> Vec<u8> {
+        let hidden = self.hidden.and_then(|index| self.args.get(index));
+        let Some(secret) = hidden.map(|arg| arg.as_encoded_bytes()) else {
+            return said;
+        };
+        if cut {
+            // It may begin within the secret.
+            let ends = (1..secret.len()).filter_map(|from| secret.get(from..));
+            let length = ends.filter(|end| said.starts_with(end)).map(<[u8]>::len).max();
+            said.drain(..length.unwrap_or_default());
+        }
+        let mut text = Vec::with_capacity(said.len());
+        let mut rest = said.as_slice();
+        while let Some((first, after)) = rest.split_first() {
+            if let Some(after) = rest.strip_prefix(secret).filter(|_| !secret.is_empty()) {
+                text.extend_from_slice(HIDDEN.as_bytes());
+                rest = after;
+            } else {
+                text.push(*first);
+                rest = after;
+            }
+        }
+        text
+    }
+}
+
+/// Stands for what is not shown.
+const HIDDEN: &str = "<secret>";
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("command", &self.to_string())
+            .field("stdin", &self.stdin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,7 +92,13 @@ impl fmt::Display for Invocation {
     /// The command line as a shell would read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.tool.name())?;
-        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
+        self.args.iter().enumerate().try_for_each(|(index, arg)| {
+            if self.hidden == Some(index) {
+                write!(f, " {HIDDEN}")
+            } else {
+                write!(f, " {}", quoted(arg))
+            }
+        })
     }
 }
 
@@ -146,8 +201,8 @@ fn said(stderr: &str) -> String {
     }
 }
 
-/// Runs programs.
-pub trait Runner {
+/// Runs programs, also several at a time.
+pub trait Runner: Sync {
     /// Runs a program to its end. Anything but exit code 0 is an error.
     fn run(&self, invocation: &Invocation) -> Result<Output, RunError>;
 }

@@ -164,7 +164,9 @@ fn attend(child: &mut Child, invocation: &Invocation) -> io::Result<(ExitStatus,
         readers += 1;
     }
     let status = wait(child, invocation, &finished, readers)?;
-    let stderr = String::from_utf8_lossy(&stderr.take())
+    let said = stderr.take();
+    let cut = said.len() >= STDERR_MAX;
+    let stderr = String::from_utf8_lossy(&invocation.redact(said, cut))
         .lines()
         .map(printable)
         .collect::<Vec<_>>()

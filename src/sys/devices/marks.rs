@@ -1,0 +1,68 @@
+//! Notes of devices on which a filesystem is being made. They are empty files in `/run`, and so go with the boot.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+/// A directory with a file for each such device.
+#[derive(Clone, Debug)]
+pub(super) struct Marks {
+    directory: PathBuf,
+}
+
+impl Marks {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    pub(super) fn has(&self, identity: &str) -> io::Result<bool> {
+        match fs::symlink_metadata(self.directory.join(identity)) {
+            Ok(_) => Ok(true),
+            // Who may not look there has no marks of its own.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn set(&self, identity: &str) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
+        File::create(self.directory.join(identity)).map(drop)
+    }
+
+    pub(super) fn clear(&self, identity: &str) -> io::Result<()> {
+        match fs::remove_file(self.directory.join(identity)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_and_cleared() {
+        let scratch = tempfile::tempdir().unwrap();
+        let marks = Marks::new(scratch.path().join("making"));
+        assert!(!marks.has("7:0-599").unwrap());
+        marks.clear("7:0-599").unwrap();
+        marks.set("7:0-599").unwrap();
+        marks.set("7:0-599").unwrap();
+        assert!(marks.has("7:0-599").unwrap());
+        assert!(!marks.has("7:0-600").unwrap());
+        marks.clear("7:0-599").unwrap();
+        assert!(!marks.has("7:0-599").unwrap());
+    }
+}
