@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::report::Pointer;
 use crate::view::{ResolveError, ViewError};
 
+pub mod disks;
 pub mod fetch;
 pub mod files;
 mod progress;

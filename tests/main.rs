@@ -20,6 +20,7 @@ mod cli;
 mod corpus;
 mod escapes;
 mod fetch;
+mod gpt;
 mod kill;
 mod peer;
 mod predict;

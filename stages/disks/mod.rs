@@ -1,0 +1,3 @@
+//! The disks stage.
+
+pub mod partitions;
