@@ -5,7 +5,9 @@
 //!
 //! - The backup is written first, the primary copy after it: the kernel and every tool take the primary copy if it is whole. If the
 //!   primary copy is damaged, the backup is the only one, and the order is reversed.
-//! - In a copy the array is written before the header. Between the two the header does not match its array.
+//! - Of the copy that comes first, the array is written before the header: until the header is there, the other copy counts. Of the
+//!   copy that comes second, the header is written before the array: until the array matches, the first copy counts, and both
+//!   headers say the same. (With two headers that differ, sgdisk takes the primary array even if it is in pieces.)
 //! - On a disk that has grown the backup is written at the new end, and the old one stays where the old primary header says.
 //! - An MBR that is no part of a GPT is replaced last, for as long as it is there it is the disk's table. A protective one is written
 //!   first: without a GPT it means nothing.
@@ -57,14 +59,14 @@ pub fn writes(old: &Scan, wipe: bool, new: Option<&Table>) -> Vec<Write> {
 
 fn table_writes(old: &Scan, table: &Table) -> Vec<Write> {
     let array = table.array();
-    let backup = [
+    let backup = (
         at(old, table.backup_entries, array.clone()),
         at(old, table.backup_header, table.header(&array, false)),
-    ];
-    let primary = [
+    );
+    let primary = (
         at(old, table.primary_entries, array.clone()),
         at(old, 1, table.header(&array, true)),
-    ];
+    );
     let (primary_first, boot_last) = match &old.found {
         Found::Gpt { health, .. } => (*health == Health::PrimaryDamaged, false),
         Found::Blank => (false, false),
@@ -75,13 +77,12 @@ fn table_writes(old: &Scan, table: &Table) -> Vec<Write> {
     if !boot_last {
         writes.extend(boot.clone());
     }
-    if primary_first {
-        writes.extend(primary);
-        writes.extend(backup);
+    let (first, second) = if primary_first {
+        (primary, backup)
     } else {
-        writes.extend(backup);
-        writes.extend(primary);
-    }
+        (backup, primary)
+    };
+    writes.extend([first.0, first.1, second.1, second.0]);
     if boot_last {
         writes.extend(boot);
     }

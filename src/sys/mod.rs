@@ -7,6 +7,7 @@
 )]
 
 pub mod accounts;
+pub mod blkpg;
 pub mod clock;
 pub mod environment;
 pub mod host;

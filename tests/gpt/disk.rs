@@ -81,20 +81,6 @@ impl Disk {
             .unwrap();
     }
 
-    /// Everything to zero, at another size.
-    pub(crate) fn clear(&self) {
-        let size = self.size();
-        let file = OpenOptions::new().write(true).open(self.path()).unwrap();
-        if self.device.is_none() {
-            file.set_len(0).unwrap();
-            file.set_len(size).unwrap();
-        } else {
-            let zeros = vec![0; 1 << 20];
-            file.write_all_at(&zeros, 0).unwrap();
-            file.write_all_at(&zeros, size - (1 << 20)).unwrap();
-        }
-    }
-
     pub(crate) fn read(&self, offset: u64, size: usize) -> Vec<u8> {
         let mut bytes = vec![0; size];
         self.read_at(offset, &mut bytes).unwrap();

@@ -82,13 +82,14 @@ pub(super) fn table(random: &mut Random, disk: &Disk, sectors: u64, per_mib: u64
             1 + random.below(60)
         };
         let first = random.next() % sectors / grain * grain;
-        let length = (1 + random.next() % (sectors / 6).max(1)) / grain * grain;
+        let length = (2 + random.next() % (sectors / 6).max(1)) / grain * grain;
+        // sgdisk runs into partitions of a single sector: the last free sector before one is the one.
         let mut args = vec![
             format!("--set-alignment={}", if random.percent(90) { grain } else { 1 }),
             format!(
                 "--new={number}:{}:{}",
                 first.max(34),
-                first.max(34) + length.max(1) - 1
+                first.max(34) + length.max(2) - 1
             ),
             format!("--change-name={number}:{}", label(random)),
             format!("--typecode={number}:{}", random.pick(&TYPES)),
@@ -104,7 +105,10 @@ pub(super) fn table(random: &mut Random, disk: &Disk, sectors: u64, per_mib: u64
     }
     if random.percent(10) {
         let table = disk.table();
-        if let Some(number) = table.entries.keys().next() {
+        // A type that no MBR knows makes a record of type 0, which is none.
+        let known = |guid: &str| guid.eq_ignore_ascii_case(TYPES[0]) || guid.eq_ignore_ascii_case(TYPES[2]);
+        let mut entries = table.entries.iter();
+        if let Some((number, _)) = entries.find(|(_, entry)| known(&entry.type_guid.to_string())) {
             let _ = disk.sgdisk(&["-h", &number.to_string()]);
         }
     }

@@ -64,7 +64,7 @@ fn matches_but_for_size(part: &Part, there: &Entry) -> bool {
 #[derive(Debug)]
 pub(super) enum Failed {
     Sgdisk(Ran),
-    Decided(String),
+    Decided(#[expect(dead_code, reason = "shown when a case fails")] &'static str),
 }
 
 /// What upstream does to the disk, whose partitions are these.
@@ -133,7 +133,7 @@ pub(super) fn partition(disk: &Disk, config: &Config, sector_size: u32) -> Resul
         let mut answers = first.into_iter().zip(last);
         for part in parts.iter_mut().filter(|part| inspected(part)) {
             let Some((first, last)) = answers.next() else {
-                return Err(Failed::Decided("unexpected output".into()));
+                return Err(Failed::Decided("unexpected output"));
             };
             part.start = part.start.map(|_| first);
             part.size = part.size.map(|_| last - first + 1);
@@ -149,12 +149,12 @@ pub(super) fn partition(disk: &Disk, config: &Config, sector_size: u32) -> Resul
             continue;
         };
         match (should_exist(&part), may_wipe(&part), matches(&part, entry)) {
-            (false, false, _) => return Err(Failed::Decided("should not exist".into())),
+            (false, false, _) => return Err(Failed::Decided("should not exist")),
             (false, true, _) => deletions.push(format!("--delete={}", part.number)),
             (true, _, true) => {}
             (true, false, false) => {
                 if part.config.resize != Some(true) || !matches_but_for_size(&part, entry) {
-                    return Err(Failed::Decided("no match".into()));
+                    return Err(Failed::Decided("no match"));
                 }
                 deletions.push(format!("--delete={}", part.number));
                 creations.extend(create(&Part {
