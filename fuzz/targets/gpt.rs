@@ -38,7 +38,7 @@ impl Image {
     /// Writes of a plan are within the disk.
     fn apply(&mut self, write: &Write, sectors: usize) {
         let start = usize::try_from(write.offset).unwrap();
-        let length = (sectors * self.sector_size as usize).min(write.bytes.len());
+        let length = sectors.saturating_mul(self.sector_size as usize).min(write.bytes.len());
         self.bytes[start..start + length].copy_from_slice(&write.bytes[..length]);
     }
 

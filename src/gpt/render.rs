@@ -49,6 +49,7 @@ pub fn render(table: &Table, note: &dyn Fn(u32) -> Option<String>) -> String {
         for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
             // Numbers stand at the right; writing to a string cannot fail.
             let _ = match column {
+                0 => write!(line, "{cell:>width$}"),
                 1 => write!(line, "  {cell:<width$}"),
                 5 => write!(line, "  {cell}"),
                 _ => write!(line, "  {cell:>width$}"),

@@ -144,6 +144,11 @@ struct Header {
     rest: Vec<u8>,
 }
 
+/// Whether an array of so many sectors is between the last usable one and the backup header.
+fn fits(start: u64, count: u64, last_usable: u64, header: u64) -> bool {
+    start > last_usable && start.checked_add(count).is_some_and(|end| end <= header)
+}
+
 enum Copy {
     /// No header
     Absent,
@@ -250,8 +255,14 @@ fn copies<D: ReadAt + ?Sized>(disk: &D, geometry: Geometry, boot: &BootSector) -
                     || backup.alternate != 1
                     || header.alternate != backup_at
             };
+            let count = geometry.array_sectors(header.entry_count);
+            let fits = |start: &u64| fits(*start, count, header.last_usable, backup_at);
             let (entries, health) = match other {
-                Copy::Whole(backup, _) if differs(backup) => (Some(backup.entries), Health::Differ),
+                Copy::Whole(backup, _) if differs(backup) => {
+                    (Some(backup.entries).filter(fits), Health::Differ)
+                }
+                // An array in the wrong place is written anew in the right one.
+                Copy::Whole(backup, _) if !fits(&backup.entries) => (None, Health::BackupDamaged),
                 Copy::Whole(backup, _) if backup_at == last => (Some(backup.entries), Health::Whole),
                 Copy::Whole(backup, _) => (Some(backup.entries), Health::BackupNotAtEnd),
                 Copy::Absent | Copy::Damaged | Copy::ArrayDamaged(_) | Copy::Unsupported(_) => {
@@ -311,19 +322,13 @@ fn table(
              {last} are for partitions"
         ));
     }
-    // The backup's array is moved if it is in the way, which can only be if the backup is not whole or was made by hand.
-    let fits = |start: u64| start > last && start.checked_add(count).is_some_and(|end| end <= backup_header);
-    let next = last.saturating_add(1);
-    let Some(backup_entries) = backup_entries
-        .into_iter()
-        .chain([next])
-        .find(|start| fits(*start))
-    else {
+    let backup_entries = backup_entries.unwrap_or(last.saturating_add(1));
+    if !fits(backup_entries, count, last, backup_header) {
         return Err(format!(
-            "a GPT that contradicts itself: no room for the backup between its last usable sector {last} and the backup header \
-             at {backup_header}"
+            "a GPT that contradicts itself: the {count} sectors of its backup from {backup_entries} are not between its last usable \
+             sector {last} and the backup header at {backup_header}"
         ));
-    };
+    }
     let size = usize::try_from(ENTRY_SIZE).unwrap_or(usize::MAX);
     let entries: BTreeMap<u32, Entry> = (1..=header.entry_count)
         .zip(array.chunks_exact(size))

@@ -318,7 +318,11 @@ impl Planner<'_, '_> {
         } else if partition.resize && differences.iter().all(|difference| difference.key == "sizeMiB") {
             Action::Resize { from: *old }
         } else {
-            let key = differences.first().map_or("number", |difference| difference.key);
+            let at_fault = |difference: &&Difference| !partition.resize || difference.key != "sizeMiB";
+            let key = differences
+                .iter()
+                .find(at_fault)
+                .map_or("number", |difference| difference.key);
             let reason = Reason::Mismatch { number, differences };
             return Err(self.refuse(partition.pointer(key), reason));
         };
