@@ -350,6 +350,9 @@ fn table(
     })
 }
 
+/// How a BSD disklabel begins.
+const BSD: u32 = 0x8256_4557;
+
 /// Tables of other systems, and boot sectors without a table, all of which upstream refuses to write over: blkid knows the one
 /// kind, sgdisk the other.
 fn foreign<D: ReadAt + ?Sized>(
@@ -362,7 +365,6 @@ fn foreign<D: ReadAt + ?Sized>(
     if geometry.sectors * u64::from(geometry.sector_size) >= 1024 {
         disk.read_at(512, &mut second)?;
     }
-    const BSD: u32 = 0x8256_4557;
     Ok(if start.starts_with(b"ER") && second.starts_with(b"PM") {
         Some("an Apple partition map")
     } else if u32_at(&second, 0) == BSD || u32_at(start, 64) == BSD {

@@ -200,6 +200,45 @@ fn a_backup_whose_array_is_elsewhere() {
 }
 
 #[test]
+fn a_wipe_of_a_table_for_three_sectors() {
+    // Found by the fuzzer: the backup stands where the new primary array goes.
+    let mut tiny = table(&[(1, 3, 5)]);
+    (tiny.entry_count, tiny.first_usable, tiny.last_usable) = (4, 3, 5);
+    (tiny.backup_entries, tiny.backup_header) = (6, 7);
+    let mut image = with(&tiny);
+    image[1024] ^= 1;
+    let old = scan(image.as_slice()).unwrap();
+    assert!(
+        matches!(
+            &old.found,
+            Found::Gpt {
+                health: Health::PrimaryDamaged,
+                ..
+            }
+        ),
+        "{old:?}"
+    );
+    let new = table(&[(1, 2048, 4095)]);
+    let list = writes(&old, true, Some(&new));
+    for write in &list {
+        apply(&mut image, std::slice::from_ref(write));
+        match found(&image) {
+            Found::Blank => {}
+            Found::Gpt { table, .. } => assert!(*table == new || table.entries == tiny.entries, "{table:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let health = Health::Whole;
+    assert_eq!(
+        found(&image),
+        Found::Gpt {
+            table: Box::new(new),
+            health
+        }
+    );
+}
+
+#[test]
 fn the_first_sector_tells_tables_apart() {
     let mbr = |kinds: [u8; 4]| {
         let mut image = image();
@@ -313,7 +352,7 @@ mod model {
     }
 
     fn align(table: &Table, sector: u64, to: u64) -> u64 {
-        if sector % to == 0 {
+        if sector.is_multiple_of(to) {
             return sector;
         }
         let (earlier, later) = (sector / to * to, sector / to * to + to);
@@ -346,7 +385,9 @@ mod model {
             return None;
         };
         let first = align(table, wanted, to);
-        let free = (first..).take_while(|sector| is_free(table, *sector)).count() as u64;
+        let free = (first..=table.last_usable)
+            .take_while(|sector| is_free(table, *sector))
+            .count() as u64;
         let last = if size == 0 {
             first + free.max(1) - 1
         } else {

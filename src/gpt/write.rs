@@ -11,6 +11,9 @@
 //! - On a disk that has grown the backup is written at the new end, and the old one stays where the old primary header says.
 //! - An MBR that is no part of a GPT is replaced last, for as long as it is there it is the disk's table. A protective one is written
 //!   first: without a GPT it means nothing.
+//! - After a wipe the new table stands elsewhere than the old one, if that was of another size. Should the first new copy have
+//!   to be written over the old copy that counts (which takes a table for a handful of sectors), the old one is erased before: then there
+//!   is an instant without a table.
 //! - A disk that loses its table for none loses one copy, then the other, then LBA 0, then the arrays.
 
 use super::scan::{Found, Health, Scan};
@@ -38,23 +41,44 @@ type Area = (u64, u64);
 /// with zeros, and no new table means none at all. Without, no new table means that nothing is written.
 pub fn writes(old: &Scan, wipe: bool, new: Option<&Table>) -> Vec<Write> {
     match new {
+        Some(table) if wipe && collide(old, table) => {
+            let mut writes = erasure(old);
+            let blank = Scan {
+                geometry: old.geometry,
+                boot: BootSector::blank(old.geometry.sector_size),
+                found: Found::Blank,
+            };
+            writes.extend(table_writes(&blank, table));
+            writes
+        }
         Some(table) => {
             let mut writes = table_writes(old, table);
             if wipe {
                 let doomed = old.table().map(areas).unwrap_or_default();
                 let kept = areas(table);
-                writes.extend(
-                    doomed
-                        .into_iter()
-                        .flat_map(|area| without(area, &kept))
-                        .map(|area| zeros(old, area)),
-                );
+                let left = doomed.into_iter().flat_map(|area| without(area, &kept));
+                writes.extend(left.map(|area| zeros(old, area)));
             }
             writes
         }
         None if wipe => erasure(old),
         None => Vec::new(),
     }
+}
+
+/// Whether the first copy of the new table would be written over the copy of the old one that counts until then.
+fn collide(old: &Scan, new: &Table) -> bool {
+    let Found::Gpt { table, health } = &old.found else {
+        return false;
+    };
+    let [primary, backup] = copies(table);
+    let [new_primary, new_backup] = copies(new);
+    let (first, relied_on) = if *health == Health::PrimaryDamaged {
+        (new_primary, backup)
+    } else {
+        (new_backup, primary)
+    };
+    first.iter().any(|area| without(*area, &relied_on) != [*area])
 }
 
 fn table_writes(old: &Scan, table: &Table) -> Vec<Write> {
@@ -137,15 +161,18 @@ fn erasure(old: &Scan) -> Vec<Write> {
     writes
 }
 
+/// Where the two copies of a table stand: header and array.
+fn copies(table: &Table) -> [[Area; 2]; 2] {
+    let count = table.array_sectors();
+    [
+        [(1, 1), (table.primary_entries, count)],
+        [(table.backup_header, 1), (table.backup_entries, count)],
+    ]
+}
+
 /// Where a table stands, beside LBA 0.
 fn areas(table: &Table) -> Vec<Area> {
-    let count = table.array_sectors();
-    vec![
-        (1, 1),
-        (table.primary_entries, count),
-        (table.backup_entries, count),
-        (table.backup_header, 1),
-    ]
+    copies(table).into_iter().flatten().collect()
 }
 
 /// What of an area is in none of the others.

@@ -15,7 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::config::types::Disk;
-use crate::gpt::{BootSector, Entry, Extent, Found, Guid, Name, Room, Scan, Table, Write, writes};
+use crate::gpt::{BootSector, Entry, Extent, Found, Guid, Room, Scan, Table, Write, writes};
 use crate::report::Pointer;
 
 use asked::{Asked, asked};
@@ -404,6 +404,6 @@ fn new_entry(partition: &Asked, extent: Extent, guid: Guid) -> Entry {
         first: extent.first,
         last: extent.last,
         attributes: 0,
-        name: partition.name.unwrap_or(Name::default()),
+        name: partition.name.unwrap_or_default(),
     }
 }
