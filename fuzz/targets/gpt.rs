@@ -272,8 +272,8 @@ fuzz_target!(init: plant(&seeds(), &["EFI PART", "\u{55}", "\0\0\0\0\0\0\0\u{1}"
 
     let (before, after) = (essence(&old), essence(&found));
     // Where the new table has to stand on the old one, that is erased before.
-    let header = u64::from(image.sector_size);
-    let erased = done.wipe && list.iter().any(|write| write.offset == header && write.bytes.iter().all(|byte| *byte == 0));
+    let is_erased = |write: &Write| write.offset == 0 && write.bytes.iter().all(|byte| *byte == 0);
+    let erased = done.wipe && list.iter().any(is_erased);
     let mut turned = false;
     for (position, write) in list.iter().enumerate() {
         for torn in [1, 2, 5, usize::MAX] {
@@ -281,7 +281,7 @@ fuzz_target!(init: plant(&seeds(), &["EFI PART", "\u{55}", "\0\0\0\0\0\0\0\u{1}"
             cut.apply(write, torn);
             let state = essence(&cut.scan());
             let between = erased && state == "blank";
-            assert!(state == before || state == after || between, "write {position} of {list:?}, {torn} sectors: {state}\nold {before}\nnew {after}");
+            assert!(state == before || state == after || between, "write {position} of {list:?}, {torn} sectors: {state}\nold {before}\nnew {after}\n{old:?}\nCUT {:?}", cut.scan().found);
             assert!(!turned || state == after, "write {position} of {list:?} goes back");
             turned |= torn == usize::MAX && state == after && before != after;
         }

@@ -236,6 +236,12 @@ enum Copies {
 /// primary or it points beyond the disk: as the kernel and sgdisk look for it.
 fn copies<D: ReadAt + ?Sized>(disk: &D, geometry: Geometry, boot: &BootSector) -> io::Result<Copies> {
     let primary = copy(disk, geometry, 1)?;
+    // Such a header is not repaired by what the backup says, so it does not matter whether its array is whole.
+    if let Some(header) = primary.header()
+        && let Err(what) = sound(geometry, header, header.entries)
+    {
+        return Ok(Copies::Unusable(what));
+    }
     let last = geometry.sectors - 1;
     let backup_at = primary
         .header()
@@ -299,14 +305,8 @@ fn copies<D: ReadAt + ?Sized>(disk: &D, geometry: Geometry, boot: &BootSector) -
     })
 }
 
-/// Makes a table of a header and its array. `places`: the primary array, the backup array if it is known, the backup header.
-fn table(
-    geometry: Geometry,
-    boot: &BootSector,
-    header: &Header,
-    array: &[u8],
-    (primary_entries, backup_entries, backup_header): (u64, Option<u64>, u64),
-) -> Result<Table, String> {
+/// What a header says about the disk, with its primary array here, must be possible.
+fn sound(geometry: Geometry, header: &Header, primary_entries: u64) -> Result<(), String> {
     let count = geometry.array_sectors(header.entry_count);
     let (first, last) = (header.first_usable, header.last_usable);
     if last >= geometry.sectors {
@@ -322,6 +322,20 @@ fn table(
              {last} are for partitions"
         ));
     }
+    Ok(())
+}
+
+/// Makes a table of a header and its array. `places`: the primary array, the backup array if it is known, the backup header.
+fn table(
+    geometry: Geometry,
+    boot: &BootSector,
+    header: &Header,
+    array: &[u8],
+    (primary_entries, backup_entries, backup_header): (u64, Option<u64>, u64),
+) -> Result<Table, String> {
+    sound(geometry, header, primary_entries)?;
+    let count = geometry.array_sectors(header.entry_count);
+    let (first, last) = (header.first_usable, header.last_usable);
     let backup_entries = backup_entries.unwrap_or(last.saturating_add(1));
     if !fits(backup_entries, count, last, backup_header) {
         return Err(format!(

@@ -7,7 +7,8 @@
 //!   primary copy is damaged, the backup is the only one, and the order is reversed.
 //! - Of the copy that comes first, the array is written before the header: until the header is there, the other copy counts. Of the
 //!   copy that comes second, the header is written before the array: until the array matches, the first copy counts, and both
-//!   headers say the same. (With two headers that differ, sgdisk takes the primary array even if it is in pieces.)
+//!   headers say the same. Of a damaged primary copy the header is zeroed before anything else, unless it is needed to find the
+//!   backup of a disk that has grown: it could match a part of the new array by chance. (With two headers that differ, sgdisk takes the primary array even if it is in pieces.)
 //! - On a disk that has grown the backup is written at the new end, and the old one stays where the old primary header says.
 //! - An MBR that is no part of a GPT is replaced last, for as long as it is there it is the disk's table. A protective one is written
 //!   first: without a GPT it means nothing.
@@ -106,6 +107,11 @@ fn table_writes(old: &Scan, table: &Table) -> Vec<Write> {
     } else {
         (backup, primary)
     };
+    let last = old.geometry.sectors.saturating_sub(1);
+    if primary_first && old.table().is_some_and(|table| table.backup_header == last) {
+        // A header that was left over could match the array while that is written. Without it the backup is still found.
+        writes.push(zeros(old, (1, 1)));
+    }
     writes.extend([first.0, first.1, second.1, second.0]);
     if boot_last {
         writes.extend(boot);
