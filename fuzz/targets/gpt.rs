@@ -7,14 +7,14 @@ use std::io;
 
 use ignition_rs::config::types::{Disk as Config, Partition};
 use ignition_rs::gpt::{
-    BootSector, Entry, Found, Geometry, Guid, Health, Name, ReadAt, Scan, Table, Write, scan, tell, writes,
+    BootSector, Entry, Found, Geometry, Guid, Health, MbrPartition, Name, ReadAt, Scan, Table, Write, scan,
+    tell, writes,
 };
 use ignition_rs::stages::disks::partitions::{Request, plan};
 use ignition_rs_fuzz::plant;
 use libfuzzer_sys::fuzz_target;
 
 /// An image in memory.
-#[derive(Clone)]
 struct Image {
     sector_size: u32,
     bytes: Vec<u8>,
@@ -189,12 +189,21 @@ fn config(input: &mut Input) -> Config {
     disk
 }
 
-fn essence(scan: &Scan) -> String {
-    match &scan.found {
-        Found::Gpt { table, .. } => format!("{} {:?}", table.disk_guid, table.entries),
-        Found::Blank => "blank".into(),
-        Found::Mbr { partitions } => format!("{partitions:?}"),
-        Found::Other { .. } => "other".into(),
+/// What counts of a finding.
+#[derive(Debug, PartialEq)]
+enum Essence {
+    Gpt(Guid, BTreeMap<u32, Entry>),
+    Blank,
+    Mbr(Vec<MbrPartition>),
+    Other,
+}
+
+fn essence(scan: Scan) -> Essence {
+    match scan.found {
+        Found::Gpt { table, .. } => Essence::Gpt(table.disk_guid, table.entries),
+        Found::Blank => Essence::Blank,
+        Found::Mbr { partitions } => Essence::Mbr(partitions),
+        Found::Other { .. } => Essence::Other,
     }
 }
 
@@ -245,12 +254,16 @@ fuzz_target!(init: plant(&seeds(), &["EFI PART", "\u{55}", "\0\0\0\0\0\0\0\u{1}"
         }
     };
     let list = done.writes(&old);
-    let mut new = image.clone();
-    for write in &list {
+    // Writes are applied in place, sector by sector: (which, how far) and what was found then.
+    let mut states: Vec<(usize, bool, Essence)> = Vec::new();
+    for (position, write) in list.iter().enumerate() {
         assert_eq!(write.offset % u64::from(image.sector_size), 0);
-        new.apply(write, usize::MAX);
+        for torn in [1, 2, 5, usize::MAX] {
+            image.apply(write, torn);
+            states.push((position, torn == usize::MAX, essence(image.scan())));
+        }
     }
-    let found = new.scan();
+    let found = image.scan();
     match &done.table {
         Some(table) => {
             assert_eq!(table.flaws(), []);
@@ -270,21 +283,15 @@ fuzz_target!(init: plant(&seeds(), &["EFI PART", "\u{55}", "\0\0\0\0\0\0\0\u{1}"
         None => assert!(list.is_empty()),
     }
 
-    let (before, after) = (essence(&old), essence(&found));
+    let (before, after) = (essence(old.clone()), essence(found));
     // Where the new table has to stand on the old one, that is erased before.
     let is_erased = |write: &Write| write.offset == 0 && write.bytes.iter().all(|byte| *byte == 0);
     let erased = done.wipe && list.iter().any(is_erased);
     let mut turned = false;
-    for (position, write) in list.iter().enumerate() {
-        for torn in [1, 2, 5, usize::MAX] {
-            let mut cut = image.clone();
-            cut.apply(write, torn);
-            let state = essence(&cut.scan());
-            let between = erased && state == "blank";
-            assert!(state == before || state == after || between, "write {position} of {list:?}, {torn} sectors: {state}\nold {before}\nnew {after}\n{old:?}\nCUT {:?}", cut.scan().found);
-            assert!(!turned || state == after, "write {position} of {list:?} goes back");
-            turned |= torn == usize::MAX && state == after && before != after;
-        }
-        image.apply(write, usize::MAX);
+    for (position, complete, state) in states {
+        let between = erased && state == Essence::Blank;
+        assert!(state == before || state == after || between, "write {position} of {list:?}: {state:?}\nold {old:?}\nnew {after:?}");
+        assert!(!turned || state == after, "write {position} of {list:?} goes back");
+        turned |= complete && state == after && before != after;
     }
 });

@@ -14,7 +14,7 @@
 //!   first: without a GPT it means nothing.
 //! - After a wipe the new table stands elsewhere than the old one, if that was of another size. Should the first new copy have
 //!   to be written over the old copy that counts (which takes a table for a handful of sectors), the old one is erased before: then there
-//!   is an instant without a table.
+//!   is an instant without a table. So it is with what is no usable table at all.
 //! - A disk that loses its table for none loses one copy, then the other, then LBA 0, then the arrays.
 
 use super::scan::{Found, Health, Scan};
@@ -42,7 +42,7 @@ type Area = (u64, u64);
 /// with zeros, and no new table means none at all. Without, no new table means that nothing is written.
 pub fn writes(old: &Scan, wipe: bool, new: Option<&Table>) -> Vec<Write> {
     match new {
-        Some(table) if wipe && collide(old, table) => {
+        Some(table) if wipe && erased_before(old, table) => {
             let mut writes = erasure(old);
             let blank = Scan {
                 geometry: old.geometry,
@@ -67,10 +67,13 @@ pub fn writes(old: &Scan, wipe: bool, new: Option<&Table>) -> Vec<Write> {
     }
 }
 
-/// Whether the first copy of the new table would be written over the copy of the old one that counts until then.
-fn collide(old: &Scan, new: &Table) -> bool {
-    let Found::Gpt { table, health } = &old.found else {
-        return false;
+/// Whether what is there is erased before the new table is written: a damaged table, which parts of the new one could make whole again by
+/// chance, or one whose copy that counts is where the first copy of the new table goes.
+fn erased_before(old: &Scan, new: &Table) -> bool {
+    let (table, health) = match &old.found {
+        Found::Gpt { table, health } => (table, health),
+        Found::Other { .. } => return true,
+        Found::Blank | Found::Mbr { .. } => return false,
     };
     let [primary, backup] = copies(table);
     let [new_primary, new_backup] = copies(new);
