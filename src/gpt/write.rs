@@ -132,8 +132,10 @@ fn erasure(old: &Scan) -> Vec<Write> {
     let mut backups = vec![(last, 1)];
     let mut primary_first = false;
     if let Found::Gpt { table, health } = &old.found {
-        if old.boot.is_hybrid() {
-            writes.push(at(old, 0, old.boot.protecting(sectors).bytes().to_vec()));
+        // Without a GPT behind it, what stands in LBA 0 could be taken for something else.
+        let guard = BootSector::blank(old.geometry.sector_size).protecting(sectors);
+        if old.boot != guard {
+            writes.push(at(old, 0, guard.bytes().to_vec()));
         }
         if table.backup_header != last {
             backups.push((table.backup_header, 1));
