@@ -10,6 +10,7 @@ pub mod events;
 pub mod exec;
 pub mod fetch;
 pub mod flags;
+pub mod gpt;
 pub mod json;
 pub mod log;
 pub mod plan;

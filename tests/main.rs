@@ -21,6 +21,7 @@ mod corpus;
 mod disks;
 mod escapes;
 mod fetch;
+mod gpt;
 mod kill;
 mod peer;
 mod predict;

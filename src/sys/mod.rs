@@ -7,6 +7,7 @@
 )]
 
 pub mod accounts;
+pub mod blkpg;
 pub mod clock;
 pub mod devices;
 pub mod environment;

@@ -1,13 +1,13 @@
 //! The disks stage: partitions, RAID, encrypted volumes, filesystems (spec/disks.md).
 
 mod clevis;
+pub mod filesystems;
+pub mod partitions;
 pub mod raid;
 #[cfg(test)]
 mod table;
 mod target;
 pub mod volumes;
-
-pub mod filesystems;
 
 use crate::config::types::Config;
 use crate::report::Pointer;
