@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use vm_tests::{Doing as _, Kernel, Result, base, fw_cfg, packages, smoke, store};
+use vm_tests::{Doing as _, Kernel, Lab, Result, base, disks, fw_cfg, packages, smoke, store};
 
-const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb...";
+const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks...";
 
 fn main() -> ExitCode {
     match run() {
@@ -25,7 +25,7 @@ fn run() -> Result<()> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -52,6 +52,7 @@ fn run() -> Result<()> {
     );
     let outcome = groups.iter().try_for_each(|group| match group.as_str() {
         "smoke" => smoke::run(&kernel, &initrd),
+        "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),
     });
