@@ -71,7 +71,7 @@ impl Debian {
             std::fs::remove_dir_all(&part)?;
         }
         if self.tree.exists() {
-            return Ok(());
+            return keep_only(store, "debian.", &self.tree);
         }
         Err(format!("cannot make {}", self.tree.display()).into())
     }
@@ -174,6 +174,23 @@ impl Debian {
         }
         Ok(found)
     }
+}
+
+/// Removes what was kept of earlier versions: a tree has 300 MB.
+pub(crate) fn keep_only(store: &Path, kind: &str, kept: &Path) -> Result<()> {
+    for path in std::fs::read_dir(store)?.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // What another process is making now ends with `part`.
+        if !name.starts_with(kind) || path == kept || name.ends_with(".part") {
+            continue;
+        }
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).doing(path.display())?;
+        } else {
+            std::fs::remove_file(&path).doing(path.display())?;
+        }
+    }
+    Ok(())
 }
 
 /// A short name for what decides about something: equal for equal parts.

@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::debian::{Debian, key};
+use crate::debian::{Debian, keep_only, key};
 use crate::{Archive, Doing as _, Kernel, Machine, Result};
 
 /// Where Debian's Go Ignition (2.14.0) is in a machine.
 pub const PEER: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 
-const PACKAGES: [&str; 24] = [
+const PACKAGES: [&str; 26] = [
     "bash",
     "btrfs-progs",
     "clevis",
@@ -17,6 +17,7 @@ const PACKAGES: [&str; 24] = [
     "clevis-tpm2",
     "cryptsetup-bin",
     "curl",
+    "dash",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
@@ -25,6 +26,7 @@ const PACKAGES: [&str; 24] = [
     "grep",
     "ignition",
     "kmod",
+    "kpartx",
     "mdadm",
     "mount",
     "sed",
@@ -38,9 +40,9 @@ const PACKAGES: [&str; 24] = [
 
 /// Files of the packages, from the root of their tree: programs, udev's rules, systemd.
 const FILES: &str = "
-sbin/blkid sbin/blockdev sbin/wipefs sbin/sgdisk sbin/sfdisk sbin/mkswap sbin/swapon sbin/swapoff sbin/swaplabel
+bin/dash sbin/blkid sbin/blockdev sbin/wipefs sbin/sgdisk sbin/sfdisk sbin/mkswap sbin/swapon sbin/swapoff sbin/swaplabel
 bin/mount bin/umount bin/findmnt bin/lsblk bin/partx usr/bin/flock
-sbin/mdadm sbin/mdmon sbin/dmsetup sbin/cryptsetup sbin/veritysetup
+sbin/mdadm sbin/mdmon sbin/dmsetup sbin/kpartx sbin/cryptsetup sbin/veritysetup
 sbin/mke2fs sbin/mkfs.ext4 sbin/e2fsck sbin/tune2fs sbin/dumpe2fs sbin/resize2fs usr/sbin/debugfs etc/mke2fs.conf
 sbin/mkfs.xfs sbin/xfs_repair usr/sbin/xfs_db usr/sbin/xfs_admin usr/sbin/xfs_io
 bin/btrfs sbin/mkfs.btrfs
@@ -48,9 +50,9 @@ sbin/mkfs.fat sbin/mkfs.vfat sbin/fatlabel sbin/fsck.fat
 usr/bin/clevis usr/bin/clevis-decrypt usr/bin/clevis-decrypt-null usr/bin/clevis-decrypt-sss usr/bin/clevis-decrypt-tang
 usr/bin/clevis-decrypt-tpm2 usr/bin/clevis-encrypt-null usr/bin/clevis-encrypt-sss usr/bin/clevis-encrypt-tang
 usr/bin/clevis-encrypt-tpm2 usr/bin/clevis-luks-bind usr/bin/clevis-luks-common-functions usr/bin/clevis-luks-list
-usr/bin/clevis-luks-unlock usr/bin/clevis-luks-pass usr/bin/jose usr/bin/curl bin/grep bin/egrep bin/sed
+usr/bin/clevis-luks-unlock usr/bin/clevis-luks-pass usr/bin/jose usr/bin/pwmake usr/bin/curl bin/grep bin/egrep bin/sed
 usr/bin/tpm2 usr/bin/tpm2_create usr/bin/tpm2_createpolicy usr/bin/tpm2_createprimary usr/bin/tpm2_flushcontext
-usr/bin/tpm2_getcap usr/bin/tpm2_load usr/bin/tpm2_pcrlist usr/bin/tpm2_pcrread usr/bin/tpm2_unseal
+usr/bin/tpm2_getcap usr/bin/tpm2_load usr/bin/tpm2_pcrread usr/bin/tpm2_unseal
 usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0
 usr/libexec/tangd usr/libexec/tangd-keygen usr/bin/systemd-socket-activate
 lib/udev/ata_id lib/udev/scsi_id lib/udev/cdrom_id
@@ -86,7 +88,7 @@ const ASSEMBLY: &str = "lib/udev/rules.d/64-md-raid-assembly.rules";
 const LOADED: &str = "virtio_blk virtio_scsi sd_mod dm_mod md_mod loop";
 
 /// Modules that are loaded when something asks for them.
-const MODULES: [&str; 38] = [
+const MODULES: [&str; 39] = [
     "virtio_blk",
     "virtio_scsi",
     "sd_mod",
@@ -122,6 +124,7 @@ const MODULES: [&str; 38] = [
     "cbc",
     "aesni_intel",
     "sha256_generic",
+    "autofs4",
     "algif_hash",
     "algif_skcipher",
     "tpm_crb",
@@ -187,6 +190,7 @@ impl Lab {
             let part = store.join(format!("tools.{}.part", std::process::id()));
             std::fs::write(&part, archive(kernel, &debian)?.finish()).doing(part.display())?;
             std::fs::rename(&part, &tools).doing(tools.display())?;
+            keep_only(store, "tools.", &tools)?;
         }
         Ok(Self {
             kernel: kernel.clone(),
@@ -203,6 +207,8 @@ impl Lab {
             .argument(&format!("vm-tests.flavour={}", flavour.name()))
             // SCSI disks are seen when the job attaches them.
             .argument("scsi_mod.scan=manual")
+            // Eight devices that nobody asked for
+            .argument("loop.max_loop=0")
             // The console is slow; what is worse than a warning still comes.
             .argument("loglevel=4")
             .argument("systemd.show_status=0")
@@ -215,6 +221,7 @@ fn archive(kernel: &Kernel, debian: &Debian) -> Result<Archive> {
     let files: Vec<&str> = FILES.split_whitespace().collect();
     debian.add(&mut archive, &files)?;
     debian.add(&mut archive, &[PEER])?;
+    archive.add_link("usr/bin/sh", "dash");
     archive.add_copy("job/assembly.rules", &debian.path(ASSEMBLY))?;
     archive.add_file("job/disks", 0o644, include_bytes!("../guest/disks"));
     archive.add_file("job/modules", 0o644, LOADED.as_bytes());
@@ -225,6 +232,8 @@ fn archive(kernel: &Kernel, debian: &Debian) -> Result<Archive> {
         0o644,
         b"passwd: files\ngroup: files\nhosts: files\n",
     );
+    // clevis makes passwords by a program that looks into a dictionary, which only an installation makes.
+    archive.add_file("etc/security/pwquality.conf", 0o644, b"dictcheck = 0\n");
     archive.add_file("etc/hosts", 0o644, b"127.0.0.1 localhost\n");
     archive.add_file("etc/hostname", 0o644, b"vm-tests\n");
     archive.add_file(
