@@ -9,12 +9,13 @@ use crate::{Archive, Doing as _, Kernel, Machine, Result};
 /// Where Debian's Go Ignition (2.14.0) is in a machine.
 pub const PEER: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 
-const PACKAGES: [&str; 26] = [
+const PACKAGES: [&str; 27] = [
     "bash",
     "btrfs-progs",
     "clevis",
     "clevis-luks",
     "clevis-tpm2",
+    "coreutils",
     "cryptsetup-bin",
     "curl",
     "dash",
@@ -50,7 +51,7 @@ sbin/mkfs.fat sbin/mkfs.vfat sbin/fatlabel sbin/fsck.fat
 usr/bin/clevis usr/bin/clevis-decrypt usr/bin/clevis-decrypt-null usr/bin/clevis-decrypt-sss usr/bin/clevis-decrypt-tang
 usr/bin/clevis-decrypt-tpm2 usr/bin/clevis-encrypt-null usr/bin/clevis-encrypt-sss usr/bin/clevis-encrypt-tang
 usr/bin/clevis-encrypt-tpm2 usr/bin/clevis-luks-bind usr/bin/clevis-luks-common-functions usr/bin/clevis-luks-list
-usr/bin/clevis-luks-unlock usr/bin/clevis-luks-pass usr/bin/jose usr/bin/pwmake usr/bin/curl bin/grep bin/egrep bin/sed
+usr/bin/clevis-luks-unlock usr/bin/clevis-luks-pass bin/cat usr/bin/jose usr/bin/pwmake usr/bin/curl bin/grep bin/egrep bin/sed
 usr/bin/tpm2 usr/bin/tpm2_create usr/bin/tpm2_createpolicy usr/bin/tpm2_createprimary usr/bin/tpm2_flushcontext
 usr/bin/tpm2_getcap usr/bin/tpm2_load usr/bin/tpm2_pcrread usr/bin/tpm2_unseal
 usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0
