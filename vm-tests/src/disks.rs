@@ -513,8 +513,12 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
             && blank.after == (0, "/dev/sda\n/dev/sda1\n".to_owned()),
         format!("blank: {blank:?}"),
     )?;
+    // 2.14 does not look whether a disk is in use; 2.26 refuses this.
     must(
-        mounted.code != 0 && mounted.mounts.contains("/tmp/held") && mounted.partition(0, 1).is_ok(),
+        mounted.code == 0
+            && mounted.mounts.contains("/tmp/held")
+            && mounted.labels.iter().all(|label| label.primary.is_none())
+            && mounted.kernel.contains_key("sda1"),
         format!("mounted: {mounted:?}"),
     )?;
     for outcome in again {
@@ -565,15 +569,19 @@ fn check_peer(lab: &Lab, outcome: &Outcome) -> Result<()> {
         outcome.kernel.get("sda2") == Some(&(Some(data.sectors.0), data.size())),
         "the kernel's view",
     )?;
+    // Not by its label: 2.14 does not have a device announced again after mkfs, and now and then that link is missing.
     let node = outcome
         .links
-        .get("/dev/disk/by-label/mirrored")
+        .get("/dev/md/mirror")
         .ok_or_else(|| format!("{:?}", outcome.links))?;
+    must(
+        outcome.fact(node, "LABEL") == "mirrored" && outcome.fact(node, "TYPE") == "ext4",
+        "the file system on the array",
+    )?;
     let array = outcome.arrays.get(node).ok_or("the array")?;
     must(
         array.get("MD_LEVEL").map(String::as_str) == Some("raid1")
-            && array.get("MD_DEVICES").map(String::as_str) == Some("2")
-            && outcome.links.get("/dev/md/mirror") == Some(node),
+            && array.get("MD_DEVICES").map(String::as_str) == Some("2"),
         format!("{array:?} {:?}", outcome.links),
     )?;
 
