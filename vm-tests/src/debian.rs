@@ -2,11 +2,15 @@
 //! goes into an initrd, with libraries.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::{Archive, Doing as _, Result, packages};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where libraries are.
 const LIBRARIES: [&str; 3] = [
@@ -38,6 +42,7 @@ impl Debian {
             eprintln!("unpacking {} packages", files.len());
             debian.unpack(store, names)?;
         }
+        keep_used(store, "debian.", &debian.tree, ".used")?;
         Ok(debian)
     }
 
@@ -71,7 +76,7 @@ impl Debian {
             std::fs::remove_dir_all(&part)?;
         }
         if self.tree.exists() {
-            return keep_only(store, "debian.", &self.tree);
+            return Ok(());
         }
         Err(format!("cannot make {}", self.tree.display()).into())
     }
@@ -176,12 +181,29 @@ impl Debian {
     }
 }
 
-/// Removes what was kept of earlier versions: a tree has 300 MB.
-pub(crate) fn keep_only(store: &Path, kind: &str, kept: &Path) -> Result<()> {
+/// Notes that `used` is used now, and removes what nobody has used for a day: a tree has 300 MB. `mark` is the file in an entry whose
+/// time counts, or nothing for the entry itself.
+pub(crate) fn keep_used(store: &Path, kind: &str, used: &Path, mark: &str) -> Result<()> {
+    let now = SystemTime::now();
+    let time_of = |entry: &Path| {
+        if mark.is_empty() {
+            entry.to_path_buf()
+        } else {
+            entry.join(mark)
+        }
+    };
+    File::options()
+        .append(true)
+        .create(true)
+        .open(time_of(used))
+        .and_then(|file| file.set_modified(now))
+        .doing(used.display())?;
     for path in std::fs::read_dir(store)?.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // What another process is making now ends with `part`.
-        if !name.starts_with(kind) || path == kept || name.ends_with(".part") {
+        let Ok(time) = std::fs::metadata(time_of(&path)).and_then(|metadata| metadata.modified()) else {
+            continue;
+        };
+        if !name.starts_with(kind) || now.duration_since(time).unwrap_or_default() < DAY {
             continue;
         }
         if path.is_dir() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, EngineCase, Outcome, engine_job, engine_jobs, prepared};
+use crate::engine::{Engine, EngineCase, Outcome, engine_cut, engine_job, engine_jobs, prepared};
 use crate::gpt::Label;
 use crate::job::{Case, Ended, must, run_all};
 use crate::{Disk, Doing as _, Flavour, Job, Lab, Moment, Result, packages};
@@ -177,6 +177,10 @@ const CONFIG: &str = r#"{
 /// An ext4 is asked for on `/dev/sda1`.
 const EXT4: &str = r#"{"ignition": {"version": "3.3.0"},
   "storage": {"filesystems": [{"device": "/dev/sda1", "format": "ext4", "label": "wanted"}]}}"#;
+
+const LARGE: &str = r#"{"ignition": {"version": "3.3.0"}, "storage": {
+  "disks": [{"device": "/dev/sda", "wipeTable": true, "partitions": [{"number": 1, "sizeMiB": 32}]}],
+  "filesystems": [{"device": "/dev/sda1", "format": "ext4", "label": "large", "wipeFilesystem": true}]}}"#;
 
 /// Runs them.
 pub fn run(lab: &Lab) -> Result<()> {
@@ -401,7 +405,7 @@ fn raid(lab: &Lab) -> Result<()> {
     }
     let again = machine
         .again(&job.disks)
-        .job(&format!(". /job/disks\n{RAID_AGAIN}"))
+        .job(RAID_AGAIN)
         .run("disks-raid-again")?;
     again.check()?;
     let same = good(&again, "detail")?;
@@ -440,7 +444,7 @@ fn power_cut(lab: &Lab) -> Result<()> {
     must(job.wall < Duration::from_secs(60), "it was cut in time")?;
     let again = machine
         .again(&job.disks)
-        .job(&format!(". /job/disks\n{AFTER_THE_CUT}"))
+        .job(AFTER_THE_CUT)
         .run("disks-cut-again")?;
     again.check()?;
     let files = good(&again, "files")?;
@@ -472,6 +476,14 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
             .sum::<f64>()
     );
 
+    for flavour in Flavour::ALL {
+        // The disks stage of ours comes with issue 4.
+        let case = EngineCase::new("ours-fetch", CONFIG, disks.clone()).stages(&["fetch"]);
+        let outcome = engine_job(lab, flavour, Engine::Ours, &case)?;
+        must(outcome.code == 0 && !outcome.changed(0)?, format!("{outcome:?}"))?;
+    }
+    println!("ok   disks-ours                       fetched in each flavour");
+
     let make = |kind: &str| format!("sgdisk -n 1:2048:+32M /dev/sda; settled; mkfs.{kind} /dev/sda1");
     let disk = || vec![Disk::empty("a", 64 * MIB)];
     let mut cases = vec![
@@ -488,6 +500,21 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
         .prepare(&make("ext4"))
         .setup("mkdir -p /tmp/held && mount /dev/sda1 /tmp/held"),
     ];
+    // Sectors of 4096 bytes, a killed attempt before a good one, and a cut of the power before both.
+    let large = EngineCase::new(
+        "peer-4k",
+        LARGE,
+        vec![Disk::empty("a", 128 * MIB).sector_size(4096)],
+    )
+    .stages(&["fetch", "kill_at_line 'op(2): [started]' disks", "disks"]);
+    let cut = engine_cut(
+        lab,
+        Flavour::Systemd,
+        Engine::Peer,
+        &large,
+        Moment::AfterLine("begins disks".to_owned(), Duration::from_secs(2)),
+    );
+    cases.push(cut?);
     // One after the other in a boot: nothing of a case may be there in the next.
     for number in 0..2 {
         cases.push(EngineCase {
@@ -498,7 +525,7 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
     let start = std::time::Instant::now();
     let cases = prepared(lab, "disks-peer", cases)?;
     let outcomes = engine_jobs(lab, Flavour::Systemd, Engine::Peer, "disks-peer", &cases)?;
-    let [refused, kept, blank, mounted, again @ ..] = &outcomes[..] else {
+    let [refused, kept, blank, mounted, large, again @ ..] = &outcomes[..] else {
         return Err("outcomes are missing".into());
     };
     must(
@@ -520,6 +547,14 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
             && mounted.labels.iter().all(|label| label.primary.is_none())
             && mounted.kernel.contains_key("sda1"),
         format!("mounted: {mounted:?}"),
+    )?;
+    let codes: Vec<i64> = large.stages.iter().map(|ran| ran.code).collect();
+    must(
+        codes == [0, 137, 0]
+            && large.partition(0, 1)?.sectors == (256, 256 + 8191)
+            && large.fact("sda1", "LABEL") == "large"
+            && large.kernel.get("sda1") == Some(&(Some(2048), 65536)),
+        format!("large: {large:?}"),
     )?;
     for outcome in again {
         check_peer(lab, outcome)?;

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::gpt::Label;
-use crate::{Disk, Doing as _, Flavour, Job, Lab, Machine, Result, base, tools};
+use crate::job::{Ended, must};
+use crate::{Disk, Doing as _, Flavour, Job, Lab, Machine, Moment, Result, base, tools};
 
 /// How many cases share a boot: a boot costs as much as one or two cases.
 const CASES_OF_A_BOOT: usize = 12;
@@ -58,7 +60,8 @@ pub struct EngineCase {
     pub setup: String,
     /// A script that runs after it; what it prints is [`Outcome::after`]
     pub after: String,
-    /// The stages, one process each; the first that fails is the last
+    /// The stages, one process each; the first that fails is the last. Words before one run it, and it may fail then:
+    /// `kill_after 300 disks`, `kill_at_call pwrite64 3 disks`, `kill_at_line 'creating' disks` (see `guest/disks`).
     pub stages: Vec<String>,
 }
 
@@ -282,7 +285,7 @@ pub fn prepared(lab: &Lab, name: &str, cases: Vec<EngineCase>) -> Result<Vec<Eng
         machine = machine.disk(disk.clone());
     }
     let job = machine
-        .job(&format!(". /job/disks\n{script}exit 0"))
+        .job(&(script + "exit 0"))
         .timeout(Duration::from_secs(900))
         .run(&format!("{name}-prepare"))?;
     job.check()?;
@@ -306,15 +309,38 @@ pub fn prepared(lab: &Lab, name: &str, cases: Vec<EngineCase>) -> Result<Vec<Eng
         .collect()
 }
 
-fn boot(
+/// Runs a case in a machine whose power is cut: the case with its disks as they are then, for a second attempt. What the engine prints
+/// is on `/dev/hvc0`, and before it `vm-tests: case 0 begins STAGE`.
+pub fn engine_cut(
     lab: &Lab,
     flavour: Flavour,
     engine: Engine,
-    run: &str,
+    case: &EngineCase,
+    moment: Moment,
+) -> Result<EngineCase> {
+    let run = format!("{}-{}-{}-cut", case.name, flavour.name(), engine.name());
+    let (machine, _) = machine(lab, flavour, engine, std::slice::from_ref(case));
+    let job = machine.cut(moment).run(&run)?;
+    must(
+        job.ended == Ended::Cut,
+        format!("{run} was not cut: {:?}, code {:?}", job.ended, job.code),
+    )?;
+    let mut case = case.clone();
+    for (disk, image) in case.disks.iter_mut().zip(&job.disks) {
+        *disk = disk.clone().with(image);
+    }
+    Ok(case)
+}
+
+/// A machine for cases, with the range of its disks that each has.
+fn machine(
+    lab: &Lab,
+    flavour: Flavour,
+    engine: Engine,
     cases: &[EngineCase],
-) -> Result<Vec<Outcome>> {
+) -> (Machine, Vec<Range<usize>>) {
     let mut machine: Machine = lab.machine(flavour, "");
-    let mut script = ". /job/disks\n".to_owned();
+    let mut script = String::new();
     let mut used = 0;
     let mut ranges = Vec::new();
     for (number, case) in cases.iter().enumerate() {
@@ -335,14 +361,34 @@ fn boot(
         script += &format!(
             "engine_case {number} {} {}\n",
             engine.program(),
-            case.stages.join(" ")
+            words(&case.stages)
         );
     }
     let minutes = 2 + cases.len() as u64;
-    let job = machine
+    let machine = machine
         .job(&(script + "exit 0"))
-        .timeout(Duration::from_secs(60 * minutes))
-        .run(run)?;
+        .timeout(Duration::from_secs(60 * minutes));
+    (machine, ranges)
+}
+
+/// Each as one word for the shell.
+fn words(stages: &[String]) -> String {
+    let quoted: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("'{}'", stage.replace('\'', r"'\''")))
+        .collect();
+    quoted.join(" ")
+}
+
+fn boot(
+    lab: &Lab,
+    flavour: Flavour,
+    engine: Engine,
+    run: &str,
+    cases: &[EngineCase],
+) -> Result<Vec<Outcome>> {
+    let (machine, ranges) = machine(lab, flavour, engine, cases);
+    let job = machine.run(run)?;
     job.check().doing(run)?;
     cases
         .iter()

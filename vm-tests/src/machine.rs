@@ -298,7 +298,7 @@ impl Machine {
             std::io::copy(&mut part_file, &mut file).doing(part.display())?;
         }
         let mut own = self.own.clone();
-        let script = format!(". /job/lib\n{}\n", self.script);
+        let script = format!(". /job/lib\n[ -e /job/disks ] && . /job/disks\n{}\n", self.script);
         own.add_file("job/run", 0o644, script.as_bytes());
         file.write_all(&own.finish()).doing(initrd.display())?;
 

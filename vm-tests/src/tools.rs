@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::debian::{Debian, keep_only, key};
+use crate::debian::{Debian, keep_used, key};
 use crate::{Archive, Doing as _, Kernel, Machine, Result};
 
 /// Where Debian's Go Ignition (2.14.0) is in a machine.
@@ -191,8 +191,8 @@ impl Lab {
             let part = store.join(format!("tools.{}.part", std::process::id()));
             std::fs::write(&part, archive(kernel, &debian)?.finish()).doing(part.display())?;
             std::fs::rename(&part, &tools).doing(tools.display())?;
-            keep_only(store, "tools.", &tools)?;
         }
+        keep_used(store, "tools.", &tools, "")?;
         Ok(Self {
             kernel: kernel.clone(),
             debian,
@@ -203,7 +203,7 @@ impl Lab {
 
     /// A machine of this flavour that runs `script`; it has the functions of `guest/lib` and `guest/disks`.
     pub fn machine(&self, flavour: Flavour, script: &str) -> Machine {
-        Machine::new(&self.kernel, &self.base, &format!(". /job/disks\n{script}"))
+        Machine::new(&self.kernel, &self.base, script)
             .initrd(&self.tools)
             .argument(&format!("vm-tests.flavour={}", flavour.name()))
             // SCSI disks are seen when the job attaches them.
