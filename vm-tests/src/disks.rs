@@ -524,7 +524,7 @@ pub fn run_peer(lab: &Lab) -> Result<()> {
     }
     let start = std::time::Instant::now();
     let cases = prepared(lab, "disks-peer", cases)?;
-    let outcomes = engine_jobs(lab, Flavour::Systemd, Engine::Peer, "disks-peer", &cases)?;
+    let outcomes = engine_jobs(lab, Flavour::Systemd, Engine::QuickPeer, "disks-peer", &cases)?;
     let [refused, kept, blank, mounted, large, again @ ..] = &outcomes[..] else {
         return Err("outcomes are missing".into());
     };

@@ -7,7 +7,7 @@ use std::time::Instant;
 use vm_tests::{Disk, Doing as _, Flavour, Kernel, Lab, Result, base, disks, fw_cfg, packages, smoke, store};
 
 const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer...
-       vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB, or MIB:SECTOR-SIZE";
+       vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
     match run() {
@@ -80,12 +80,19 @@ fn job(lab: &Lab, words: &[String]) -> Result<()> {
         .ok_or(USAGE)?;
     let script = std::fs::read_to_string(script).doing(script)?;
     let mut machine = lab.machine(flavour, &script);
-    for (number, disk) in disks.iter().enumerate() {
-        let (size, sector) = disk.split_once(':').unwrap_or((disk, "512"));
-        let size: u64 = size.parse().doing(USAGE)?;
-        machine = machine.disk(
-            Disk::empty(&format!("disk{number}"), size << 20).sector_size(sector.parse().doing(USAGE)?),
-        );
+    for (number, words) in disks.iter().enumerate() {
+        let mut numbers = words
+            .split(':')
+            .filter(|word| *word != "scsi")
+            .map(|word| word.parse::<u32>().doing(USAGE));
+        let size = numbers.next().ok_or(USAGE)??;
+        let sector = numbers.next().unwrap_or(Ok(512))?;
+        let disk = Disk::empty(&format!("disk{number}"), u64::from(size) << 20).sector_size(sector);
+        machine = machine.disk(if words.ends_with(":scsi") {
+            disk.scsi()
+        } else {
+            disk
+        });
     }
     let job = machine.run("job")?;
     print!("{}", job.console);

@@ -2,9 +2,10 @@
 //! with. Made from Debian's packages, not from what happens to be installed here.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::debian::{Debian, keep_used, key};
-use crate::{Archive, Doing as _, Kernel, Machine, Result};
+use crate::{Archive, Doing as _, Kernel, Machine, Result, packages};
 
 /// Where Debian's Go Ignition (2.14.0) is in a machine.
 pub const PEER: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
@@ -184,12 +185,13 @@ impl Lab {
             include_str!("initrd.rs"),
             include_str!("../guest/disks"),
             include_str!("../guest/job.service"),
+            include_str!("../guest/nosleep.c"),
         ];
         let name = key(&(&debian.key, &kernel.release, recipe));
         let tools = store.join(format!("tools.{name}.cpio"));
         if !tools.exists() {
             let part = store.join(format!("tools.{}.part", std::process::id()));
-            std::fs::write(&part, archive(kernel, &debian)?.finish()).doing(part.display())?;
+            std::fs::write(&part, archive(store, kernel, &debian)?.finish()).doing(part.display())?;
             std::fs::rename(&part, &tools).doing(tools.display())?;
         }
         keep_used(store, "tools.", &tools, "")?;
@@ -217,12 +219,15 @@ impl Lab {
     }
 }
 
-fn archive(kernel: &Kernel, debian: &Debian) -> Result<Archive> {
+fn archive(store: &Path, kernel: &Kernel, debian: &Debian) -> Result<Archive> {
     let mut archive = Archive::new();
     let files: Vec<&str> = FILES.split_whitespace().collect();
     debian.add(&mut archive, &files)?;
     debian.add(&mut archive, &[PEER])?;
     archive.add_link("usr/bin/sh", "dash");
+    let library = nosleep(store)?;
+    archive.add_copy("job/nosleep.so", &library)?;
+    std::fs::remove_file(&library)?;
     archive.add_copy("job/assembly.rules", &debian.path(ASSEMBLY))?;
     archive.add_file("job/disks", 0o644, include_bytes!("../guest/disks"));
     archive.add_file("job/modules", 0o644, LOADED.as_bytes());
@@ -267,4 +272,18 @@ fn archive(kernel: &Kernel, debian: &Debian) -> Result<Archive> {
     );
     kernel.add_modules(&mut archive, &MODULES)?;
     Ok(archive)
+}
+
+/// What takes the sleeping out of sgdisk. The linker that made this program makes it.
+fn nosleep(store: &Path) -> Result<PathBuf> {
+    let source = store.join(format!("nosleep.{}.c", std::process::id()));
+    let library = source.with_extension("so");
+    std::fs::write(&source, include_bytes!("../guest/nosleep.c")).doing(source.display())?;
+    packages::run(
+        Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-o"])
+            .args([&library, &source]),
+    )?;
+    std::fs::remove_file(&source)?;
+    Ok(library)
 }
