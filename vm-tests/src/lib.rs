@@ -14,6 +14,7 @@ pub mod job;
 pub mod kernel;
 pub mod machine;
 pub mod packages;
+pub mod peer;
 pub mod smoke;
 pub mod tools;
 

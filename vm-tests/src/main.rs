@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use vm_tests::{Disk, Doing as _, Flavour, Kernel, Lab, Result, base, disks, fw_cfg, packages, smoke, store};
+use vm_tests::{
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, disks, fw_cfg, packages, peer, smoke, store,
+};
 
 const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer...
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
@@ -60,7 +62,7 @@ fn run() -> Result<()> {
     let outcome = outcome.and(groups.iter().try_for_each(|group| match group.as_str() {
         "smoke" => smoke::run(&kernel, &initrd),
         "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
-        "peer" => disks::run_peer(&Lab::new(&store, &kernel, &initrd)?),
+        "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),
     }));
