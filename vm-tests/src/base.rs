@@ -44,6 +44,7 @@ pub fn archive(kernel: &Kernel, binary: &Path) -> Result<Archive> {
         archive.add_directory(name);
     }
     archive.add_file("init", 0o755, include_bytes!("../guest/init"));
+    archive.add_file("job/main", 0o644, include_bytes!("../guest/main"));
     archive.add_file("job/lib", 0o644, include_bytes!("../guest/lib"));
     // Without it the product does not take this for an initrd and keeps off the kernel log.
     archive.add_file("etc/initrd-release", 0o644, b"NAME=vm-tests\nID=vm-tests\n");

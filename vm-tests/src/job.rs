@@ -12,6 +12,8 @@ pub enum Ended {
     ByItself,
     /// It was ended after its time
     TookTooLong,
+    /// Its power was cut, as the machine asked for
+    Cut,
     /// QEMU could not run it
     QemuFailed,
 }
@@ -27,6 +29,8 @@ pub struct Job {
     pub code: Option<i64>,
     /// What was on the serial console
     pub console: String,
+    /// What was written to `/dev/hvc0` while it ran: with systemd, the journal
+    pub live: String,
     /// What QEMU said
     pub qemu: String,
     /// How long it ran
@@ -66,7 +70,9 @@ const ALARMS: [&str; 9] = [
 impl Job {
     /// An error if the machine did not get to its end, the script failed, or the console has an alarm.
     pub fn check(&self) -> Result<()> {
-        let alarm = ALARMS.into_iter().find(|alarm| self.console.contains(alarm));
+        let alarm = ALARMS
+            .into_iter()
+            .find(|alarm| self.console.contains(alarm) || self.live.contains(alarm));
         if self.ended == Ended::ByItself && self.code == Some(0) && alarm.is_none() {
             return Ok(());
         }

@@ -4,21 +4,29 @@
 //! [`Archive`], runs one shell script in it and powers off.
 
 pub mod base;
+pub mod debian;
+pub mod disks;
+pub mod engine;
 pub mod fw_cfg;
+pub mod gpt;
 pub mod initrd;
 pub mod job;
 pub mod kernel;
 pub mod machine;
 pub mod packages;
+pub mod peer;
 pub mod smoke;
+pub mod tools;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+pub use debian::Debian;
 pub use initrd::Archive;
 pub use job::{Job, Step};
 pub use kernel::Kernel;
-pub use machine::{Disk, Machine};
+pub use machine::{Disk, Machine, Moment};
+pub use tools::{Flavour, Lab};
 
 /// Errors are for people to read: text, the outermost first.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,7 @@
 //! A machine: what to boot, with what attached, for how long.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub struct Disk {
     size: u64,
     sector: u32,
     image: Option<PathBuf>,
+    scsi: bool,
+    serial: Option<String>,
 }
 
 impl Disk {
@@ -33,6 +36,8 @@ impl Disk {
             size,
             sector: 512,
             image: None,
+            scsi: false,
+            serial: None,
         }
     }
 
@@ -48,6 +53,46 @@ impl Disk {
     #[must_use]
     pub fn sector_size(mut self, bytes: u32) -> Self {
         self.sector = bytes;
+        self
+    }
+
+    /// A SCSI disk instead of a virtio one. They are numbered by themselves, from 0. In a machine of a [`crate::Lab`] the kernel sees
+    /// one when the job says `attach NUMBER`, under the next free name (`/dev/sda`), until `detach`: many jobs of one boot each have
+    /// fresh disks under the same names.
+    #[must_use]
+    pub fn scsi(mut self) -> Self {
+        self.scsi = true;
+        self
+    }
+
+    /// The same disk with what this image has on it.
+    #[must_use]
+    pub fn with(mut self, image: &Path) -> Self {
+        self.image = Some(image.to_path_buf());
+        self
+    }
+
+    /// The image that it begins with.
+    pub fn image(&self) -> Option<&Path> {
+        self.image.as_deref()
+    }
+
+    /// The size of its sectors in bytes.
+    pub fn sector(&self) -> u32 {
+        self.sector
+    }
+
+    /// Its serial number; its name unless told.
+    #[must_use]
+    pub fn serial(mut self, serial: &str) -> Self {
+        self.serial = Some(serial.to_owned());
+        self
+    }
+
+    /// The same disk with another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
         self
     }
 
@@ -69,6 +114,17 @@ impl Disk {
     }
 }
 
+/// When the power of a machine is cut: what the disks got stays, what its kernel had in memory is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// This long after the start of QEMU
+    After(Duration),
+    /// When this text is on the console or on `/dev/hvc0`
+    Line(String),
+    /// This long after that
+    AfterLine(String, Duration),
+}
+
 /// What to boot, with what attached, for how long.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -81,6 +137,7 @@ pub struct Machine {
     disks: Vec<Disk>,
     memory: u32,
     timeout: Duration,
+    cut: Option<Moment>,
 }
 
 impl Machine {
@@ -97,6 +154,7 @@ impl Machine {
             disks: Vec::new(),
             memory: 1024,
             timeout: Duration::from_secs(300),
+            cut: None,
         }
     }
 
@@ -149,6 +207,30 @@ impl Machine {
         self
     }
 
+    /// Cuts its power at a moment.
+    #[must_use]
+    pub fn cut(mut self, moment: Moment) -> Self {
+        self.cut = Some(moment);
+        self
+    }
+
+    /// The same machine with its power back: its disks begin as copies of what a run of it left.
+    #[must_use]
+    pub fn again(mut self, disks: &[PathBuf]) -> Self {
+        self.cut = None;
+        for (disk, image) in self.disks.iter_mut().zip(disks) {
+            disk.image = Some(image.clone());
+        }
+        self
+    }
+
+    /// The same machine with another job.
+    #[must_use]
+    pub fn job(mut self, script: &str) -> Self {
+        script.clone_into(&mut self.script);
+        self
+    }
+
     /// Boots it and waits for its end. Everything of the run is in the directory `runs/NAME` of the store, which is
     /// emptied before.
     pub fn run(self, name: &str) -> Result<Job> {
@@ -161,15 +243,16 @@ impl Machine {
         let (mut command, disks) = self.command(&directory)?;
         let log = directory.join("qemu.log");
         let messages = File::create(&log).doing(log.display())?;
-        command
-            .stdin(Stdio::null())
-            .stdout(messages.try_clone()?)
-            .stderr(messages);
+        let answers = File::create(directory.join("qmp.log"))?;
+        command.stdin(Stdio::piped()).stdout(answers).stderr(messages);
 
         let _turn = Turn::wait()?;
         let start = Instant::now();
-        let mut running = Running(command.spawn().doing("qemu-system-x86_64")?);
-        let ended = running.wait(start + self.timeout)?;
+        let mut running = Running {
+            qemu: command.spawn().doing("qemu-system-x86_64")?,
+            said: [directory.join("console.log"), directory.join("live.log")],
+        };
+        let ended = running.wait(start, self.timeout, self.cut.as_ref())?;
         let wall = start.elapsed();
 
         // A machine that did not get to its end sent nothing.
@@ -185,12 +268,21 @@ impl Machine {
             )?;
             std::fs::remove_file(&results)?;
         }
-        let console = std::fs::read(directory.join("console.log")).unwrap_or_default();
+        let code = Job::number(&out.join("code"));
+        if code == Some(0) {
+            // It can be made again, and is most of what a run takes.
+            std::fs::remove_file(directory.join("initrd"))?;
+        }
+        let text = |name: &str| {
+            let bytes = std::fs::read(directory.join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\r', "")
+        };
         Ok(Job {
             name: name.to_owned(),
             ended,
-            code: Job::number(&out.join("code")),
-            console: String::from_utf8_lossy(&console).replace('\r', ""),
+            code,
+            console: text("console.log"),
+            live: text("live.log"),
             qemu: std::fs::read_to_string(&log).unwrap_or_default(),
             wall,
             disks,
@@ -206,9 +298,9 @@ impl Machine {
             std::io::copy(&mut part_file, &mut file).doing(part.display())?;
         }
         let mut own = self.own.clone();
-        let script = format!(". /job/lib\n{}\n", self.script);
+        let script = format!(". /job/lib\n[ -e /job/disks ] && . /job/disks\n{}\n", self.script);
         own.add_file("job/run", 0o644, script.as_bytes());
-        std::io::Write::write_all(&mut file, &own.finish()).doing(initrd.display())?;
+        file.write_all(&own.finish()).doing(initrd.display())?;
 
         // TCG unless told: /dev/kvm can be there and not work.
         let acceleration =
@@ -230,7 +322,10 @@ impl Machine {
             .args(["-append", &arguments.join(" ")])
             .arg("-serial")
             .arg(option("file:", &directory.join("console.log")))
+            .args(["-qmp", "stdio"])
             .args(["-device", "virtio-serial-pci", "-chardev"])
+            .arg(option("file,id=live,path=", &directory.join("live.log")))
+            .args(["-device", "virtconsole,chardev=live", "-chardev"])
             .arg(option("file,id=out,path=", &directory.join("out.tar")))
             .args(["-device", "virtserialport,chardev=out,name=vm-tests.out"]);
         for (number, (name, content)) in self.fw_cfg.iter().enumerate() {
@@ -241,15 +336,26 @@ impl Machine {
                 .arg(option(&format!("name={name},file="), &path));
         }
         let mut disks = Vec::new();
+        if self.disks.iter().any(|disk| disk.scsi) {
+            command.args(["-device", "virtio-scsi-pci,id=scsi,num_queues=1"]);
+        }
+        let mut targets = 0..=255;
         for (number, disk) in self.disks.iter().enumerate() {
             let path = disk.make(directory)?;
-            let (name, sector) = (&disk.name, disk.sector);
+            let serial = disk.serial.as_ref().unwrap_or(&disk.name);
+            let sector = disk.sector;
             command.arg("-drive").arg(option(
                 &format!("if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,file="),
                 &path,
             ));
+            let device = if disk.scsi {
+                let target = targets.next().ok_or("more than 256 SCSI disks")?;
+                format!("scsi-hd,bus=scsi.0,scsi-id={target},lun=0")
+            } else {
+                "virtio-blk-pci".to_owned()
+            };
             command.arg("-device").arg(format!(
-                "virtio-blk-pci,drive=disk{number},serial={name},logical_block_size={sector},physical_block_size={sector}"
+                "{device},drive=disk{number},serial={serial},logical_block_size={sector},physical_block_size={sector}"
             ));
             disks.push(path);
         }
@@ -274,30 +380,75 @@ fn clock() -> Option<String> {
 }
 
 /// A machine that runs. It ends with the harness.
-struct Running(Child);
+struct Running {
+    qemu: Child,
+    /// What is searched for the line at which the power is cut
+    said: [PathBuf; 2],
+}
 
 impl Running {
-    fn wait(&mut self, end: Instant) -> Result<Ended> {
+    fn wait(&mut self, start: Instant, limit: Duration, cut: Option<&Moment>) -> Result<Ended> {
+        let mut cut_at = match cut {
+            Some(Moment::After(time)) => Some(start + *time),
+            _ => None,
+        };
+        // A moment must not be late by much.
+        let pause = Duration::from_millis(if cut.is_some() { 5 } else { 50 });
         loop {
-            if let Some(status) = self.0.try_wait()? {
+            if let Some(status) = self.qemu.try_wait()? {
                 return Ok(if status.success() {
                     Ended::ByItself
                 } else {
                     Ended::QemuFailed
                 });
             }
-            if Instant::now() > end {
+            let now = Instant::now();
+            if cut_at.is_none()
+                && let Some(Moment::Line(line) | Moment::AfterLine(line, _)) = cut
+                && self.has_said(line)
+            {
+                let more = match cut {
+                    Some(Moment::AfterLine(_, time)) => *time,
+                    _ => Duration::ZERO,
+                };
+                cut_at = Some(now + more);
+            }
+            if cut_at.is_some_and(|at| now >= at) {
+                self.quit()?;
+                return Ok(Ended::Cut);
+            }
+            if now > start + limit {
                 return Ok(Ended::TookTooLong);
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(pause);
         }
+    }
+
+    fn has_said(&self, line: &str) -> bool {
+        let has = |path: &PathBuf| {
+            std::fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(line))
+        };
+        self.said.iter().any(has)
+    }
+
+    /// Ends QEMU at once. What a disk has accepted is in its file then, nothing else.
+    fn quit(&mut self) -> Result<()> {
+        let qmp = self.qemu.stdin.as_mut().ok_or("QEMU has no input")?;
+        qmp.write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n")
+            .and_then(|()| qmp.flush())
+            .doing("QEMU's monitor")?;
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.qemu.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
+        let _gone = self.qemu.kill();
+        let _reaped = self.qemu.wait();
     }
 }
 

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use vm_tests::{Doing as _, Kernel, Result, base, fw_cfg, packages, smoke, store};
+use vm_tests::{
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, disks, fw_cfg, packages, peer, smoke, store,
+};
 
-const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb...";
+const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer...
+       vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
     match run() {
@@ -21,15 +24,17 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut binary = None;
     let mut groups = Vec::new();
+    let mut own = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" => groups.push(argument),
+            "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
-    if groups.is_empty() {
+    if groups.is_empty() && own.is_none() {
         return Err(USAGE.into());
     }
 
@@ -50,12 +55,49 @@ fn run() -> Result<()> {
         binary.display(),
         start.elapsed().as_secs_f64()
     );
-    let outcome = groups.iter().try_for_each(|group| match group.as_str() {
+    let outcome = match own {
+        Some(words) => Lab::new(&store, &kernel, &initrd).and_then(|lab| job(&lab, &words)),
+        None => Ok(()),
+    };
+    let outcome = outcome.and(groups.iter().try_for_each(|group| match group.as_str() {
         "smoke" => smoke::run(&kernel, &initrd),
+        "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
+        "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),
-    });
+    }));
     std::fs::remove_file(&initrd)?;
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     outcome
+}
+
+/// A job of somebody who tries something.
+fn job(lab: &Lab, words: &[String]) -> Result<()> {
+    let [flavour, script, disks @ ..] = words else {
+        return Err(USAGE.into());
+    };
+    let flavour = Flavour::ALL
+        .into_iter()
+        .find(|known| known.name() == flavour)
+        .ok_or(USAGE)?;
+    let script = std::fs::read_to_string(script).doing(script)?;
+    let mut machine = lab.machine(flavour, &script);
+    for (number, words) in disks.iter().enumerate() {
+        let mut numbers = words
+            .split(':')
+            .filter(|word| *word != "scsi")
+            .map(|word| word.parse::<u32>().doing(USAGE));
+        let size = numbers.next().ok_or(USAGE)??;
+        let sector = numbers.next().unwrap_or(Ok(512))?;
+        let disk = Disk::empty(&format!("disk{number}"), u64::from(size) << 20).sector_size(sector);
+        machine = machine.disk(if words.ends_with(":scsi") {
+            disk.scsi()
+        } else {
+            disk
+        });
+    }
+    let job = machine.run("job")?;
+    print!("{}", job.console);
+    println!("{}, {:.1} s", job.directory.display(), job.wall.as_secs_f64());
+    job.check()
 }

@@ -87,6 +87,57 @@ pub fn unpack(package: &str, to: &Path) -> Result<()> {
     std::fs::rename(&part, to).doing(to.display())
 }
 
+/// The packages with all that they depend on, as if nothing were installed: what apt would fetch, with versions and sums.
+pub fn closure(store: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let ask = || -> Result<Vec<String>> {
+        let text = run(bare_apt(store)?.arg("--print-uris").args(names))?;
+        Ok(text
+            .lines()
+            .filter(|line| line.starts_with('\''))
+            // Without the mirror's name: it does not decide about the content.
+            .filter_map(|line| Some(line.split_once(' ')?.1.to_owned()))
+            .collect())
+    };
+    if let Ok(files) = ask()
+        && !files.is_empty()
+    {
+        return Ok(files);
+    }
+    update()?;
+    ask()
+}
+
+/// Downloads the packages and all that they depend on into `to`.
+pub fn download(store: &Path, names: &[&str], to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to.join("partial")).doing(to.display())?;
+    let fetch = || {
+        let archives = format!("Dir::Cache::archives={}/", to.display());
+        run(bare_apt(store)?
+            .args(["--download-only", "-o", &archives])
+            .args(names))
+    };
+    if fetch().is_err() {
+        // The lists name a version that the mirror no longer has.
+        update()?;
+        fetch()?;
+    }
+    Ok(())
+}
+
+/// apt, for a machine that has nothing installed.
+fn bare_apt(store: &Path) -> Result<Command> {
+    std::fs::create_dir_all(store).doing(store.display())?;
+    let status = store.join("nothing-installed");
+    std::fs::write(&status, "").doing(status.display())?;
+    let mut command = Command::new("apt-get");
+    command
+        .args(["install", "-q", "-y", "-o"])
+        .arg(format!("Dir::State::status={}", status.display()))
+        .args(["-o", "Debug::NoLocking=1", "-o", "APT::Install-Recommends=0"])
+        .args(["-o", "APT::Sandbox::User=root"]);
+    Ok(command)
+}
+
 fn update() -> Result<()> {
     run(Command::new("apt-get").args(["update", "-q"])).map(|_| ())
 }
