@@ -209,7 +209,8 @@ fn certificate(error: &CertificateError) -> String {
                 utc(time.as_secs())
             );
         }
-        CertificateError::UnknownIssuer => {
+        // Another authority of the same name is found to have signed badly.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "; name its authority in ignition.security.tls.certificateAuthorities"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -16,6 +16,8 @@ use crate::sys::reach::{Blind, Reachability, Watch, Woken};
 
 /// First wait between two attempts; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Wait after an address, a route or a nameserver has appeared, for what comes with it.
+const SETTLE: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Redirects that are followed within one attempt. Upstream has no limit; a loop would spin without a pause.
@@ -209,9 +211,11 @@ impl<'a> Web<'a> {
         let started = self.clock.monotonic();
         if watch.wait(time) == Woken::Change {
             tracing::info!("an address, a route or a nameserver has appeared: trying again at once");
-            // They often come several at a time, and never may they make this spin.
+            // They come several at a time, and a route before its address would be tried in vain; and they must not make
+            // this spin.
             let passed = self.clock.monotonic().saturating_sub(started);
-            self.clock.sleep(FIRST_WAIT.min(time).saturating_sub(passed));
+            let rest = FIRST_WAIT.saturating_sub(passed).max(SETTLE);
+            self.clock.sleep(rest.min(time.saturating_sub(passed)));
         }
     }
 

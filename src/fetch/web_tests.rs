@@ -368,11 +368,11 @@ fn an_unreachable_network_is_waited_for_by_its_addresses() {
         // After three seconds the wait of 3200 ms began; the address comes 1500 ms later.
         (
             HttpError::Unreachable("no way".to_owned()),
-            vec![200, 400, 800, 1600, 1500],
+            vec![200, 400, 800, 1600, 1500, 100],
         ),
         (
             HttpError::Name("no name".to_owned()),
-            vec![200, 400, 800, 1600, 1500],
+            vec![200, 400, 800, 1600, 1500, 100],
         ),
         // A server that refuses does not come back for an address.
         (
@@ -396,8 +396,7 @@ fn an_unreachable_network_is_waited_for_by_its_addresses() {
             text(web.call(&call("http://h/"), &settings(None)).unwrap()),
             "there"
         );
-        let waits: Vec<u128> = waits(&clock).into_iter().filter(|wait| *wait > 0).collect();
-        assert_eq!(waits, want_waits, "{error:?}");
+        assert_eq!(waits(&clock), want_waits, "{error:?}");
         // What is said beside the second attempt names what is missing.
         let lacks = http.requests()[1].note.contains("no address on eth0");
         assert_eq!(lacks, !matches!(error, HttpError::Transport(_)), "{error:?}");
@@ -418,7 +417,7 @@ fn a_network_that_comes_and_goes_does_not_make_it_spin() {
     let reach = FakeReach::new(&clock, states);
     let web = Web::new(&http, &clock).watching(&reach);
     assert!(web.call(&call("http://h/"), &settings(None)).is_ok());
-    assert!(clock.monotonic() >= Duration::from_millis(20 * 200));
+    assert!(clock.monotonic() >= Duration::from_secs(4));
 }
 
 #[test]

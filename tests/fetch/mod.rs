@@ -1,10 +1,15 @@
 //! Fetching over real connections.
 
+mod bombs;
+mod eyeballs;
+mod netns;
+mod nginx;
 mod proxy;
 mod proxy_rules;
 mod server;
 mod system;
 mod tls;
+mod waits;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -31,6 +36,12 @@ fn resource(url: &str) -> Resource {
         source: Some(url.into()),
         ..Resource::default()
     }
+}
+
+/// A port at which nobody listens: in a network of its own it stays so.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 struct Client {
@@ -137,7 +148,12 @@ fn a_server_that_is_not_ready_is_asked_again() {
 
 #[test]
 fn statuses_that_are_final() {
-    for (status, part) in [(404, "not found"), (403, "status 403"), (304, "status 304")] {
+    for (status, part) in [
+        (404, "not found"),
+        (403, "status 403"),
+        (304, "status 304"),
+        (429, "status 429"),
+    ] {
         let server = Server::plain(vec![answer(status, "", b"")]);
         let error = Client::new().error(&resource(&server.url_of("user:canary", "/x?canary")));
         assert!(error.contains(part), "{error}");
@@ -331,11 +347,7 @@ fn compressed_and_hashed() {
 
 #[test]
 fn nobody_there_and_nothing_secret_in_the_error() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = closed_port();
     let client = Client {
         total: Duration::from_millis(700),
         ..Client::new()
