@@ -26,7 +26,6 @@ use ignition_rs::fetch::{Fetch, FetchError, Fetcher as _, read_all, shown};
 use ignition_rs::sys::clock::SystemClock;
 use ignition_rs::sys::host::Host;
 
-use tempfile::TempDir;
 
 use crate::support::programs::{BINARY, Program};
 use server::{Act, Server, answer};
@@ -109,32 +108,6 @@ fn fetch_stage_of(engine: &str, directory: &Path, config: &serde_json::Value) ->
         .args(["-state-file".as_ref(), at("state").as_os_str()])
         .env("IGNITION_CONFIG_FILE", at("config"))
         .env("IGNITION_SYSTEM_CONFIG_DIR", at("system"))
-}
-
-/// Takes eleven seconds: the rule is a line at least every ten.
-#[test]
-fn a_long_wait_says_what_for_which_attempt_and_the_last_error() {
-    let config = br#"{"ignition": {"version": "3.4.0"}}"#;
-    let late = [
-        vec![Act::Wait(Duration::from_millis(10_800))],
-        answer(200, "", config),
-    ]
-    .concat();
-    let server = Server::plain(vec![answer(503, "", b""), late]);
-    let directory = TempDir::new().unwrap();
-    let config = serde_json::json!({"ignition": {
-        "version": "3.4.0",
-        "timeouts": {"httpResponseHeaders": 15, "httpTotal": 60},
-        "config": {"replace": {"source": server.url_of("user:canary", "/x?canary")}},
-    }});
-    let ran = fetch_stage(directory.path(), &config).run();
-    ran.expect_code(0);
-    let want = format!(
-        "still waiting for {}, attempt 2, the one before failed: the server answered with status 503, 10 s now",
-        server.url("/x?…")
-    );
-    assert!(ran.stdout.contains(&want), "{want} in {}", ran.stdout);
-    assert!(!ran.stdout.contains("user:canary"), "{}", ran.stdout);
 }
 
 #[test]

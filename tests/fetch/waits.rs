@@ -286,30 +286,55 @@ fn the_deadline_does_not_lengthen_and_a_wrong_one_is_ignored() {
     });
 }
 
-/// Eleven seconds: a body that stalls, and an address that swallows everything, say so after ten.
+/// Eleven seconds: headers that come late, a body that stalls, an address that swallows everything.
 #[test]
 fn every_wait_says_a_line_in_ten_seconds() {
     netns::alone(&[], || {
         netns::black_holes(&["192.0.2.9"]);
-        let late = vec![
+        let pause = Act::Wait(Duration::from_millis(10_800));
+        let slow_body = vec![
             Act::Send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", CONFIG.len()).into()),
-            Act::Wait(Duration::from_millis(10_600)),
+            pause.clone(),
             Act::Send(CONFIG.to_vec()),
         ];
-        let server = Server::plain_at(FAR, vec![late]);
-        let url = server.url("/?canary");
-        let body = thread::spawn(move || {
-            let directory = TempDir::new().unwrap();
-            let ran = fetch_stage(directory.path(), &config(&url, &json!({}))).run();
-            ran.expect_code(0);
-            expect_line(&ran, "attempt 1, 10 s now: 0 of 34 bytes have come");
-        });
-        let directory = TempDir::new().unwrap();
-        let config = config("http://192.0.2.9/?canary", &json!({"httpTotal": 11}));
-        let ran = fetch_stage(directory.path(), &config).run();
-        ran.expect_code(1);
-        expect_line(&ran, "attempt 1, 10 s now: it is being connected to");
-        body.join().unwrap();
+        let slow_headers = [vec![pause], answer(200, "", CONFIG)].concat();
+        let body = Server::plain_at(FAR, vec![slow_body]);
+        let headers = Server::plain_at(FAR, vec![answer(503, "", b""), slow_headers]);
+        let cases = [
+            (
+                body.url_of("user:canary", "/?canary"),
+                json!({}),
+                0,
+                "attempt 1, 10 s now: 0 of 34 bytes have come",
+            ),
+            (
+                headers.url_of("user:canary", "/?canary"),
+                json!({"httpResponseHeaders": 15}),
+                0,
+                "attempt 2, the one before failed: the server answered with status 503, 10 s now: it is connected, and \
+                 no answer has begun",
+            ),
+            (
+                "http://user:canary@192.0.2.9/?canary".to_owned(),
+                json!({"httpTotal": 11}),
+                1,
+                "attempt 1, 10 s now: it is being connected to",
+            ),
+        ];
+        let runs: Vec<_> = cases
+            .into_iter()
+            .map(|(url, timeouts, code, end)| {
+                thread::spawn(move || {
+                    let directory = TempDir::new().unwrap();
+                    let ran = fetch_stage(directory.path(), &config(&url, &timeouts)).run();
+                    ran.expect_code(code);
+                    expect_line(&ran, end);
+                })
+            })
+            .collect();
+        for run in runs {
+            run.join().unwrap();
+        }
     });
 }
 
@@ -319,7 +344,10 @@ fn expect_line(ran: &Ran, end: &str) {
         .lines()
         .any(|line| line.starts_with("NOTICE   : fetch: still waiting for http://") && line.ends_with(end));
     assert!(found, "{end}: {ran}");
-    assert!(!ran.output().contains("canary"), "{ran}");
+    assert!(
+        !ran.output().contains(":canary") && !ran.output().contains("?canary"),
+        "{ran}"
+    );
 }
 
 /// A body that is cut is not asked for again, as with upstream.
