@@ -222,21 +222,17 @@ impl<'a> Web<'a> {
     /// An error, with what this machine lacks.
     fn explained(&self, error: &HttpError, watch: Option<&mut (dyn Watch + '_)>) -> String {
         let text = error.to_string();
-        let lacks = match (error, watch) {
-            (HttpError::Certificate(_), _) => clock_advice(&self.clock.now()),
-            (HttpError::Name(_), Some(watch)) => {
-                let found = watch.found();
+        let found = watch.and_then(Watch::found);
+        let lacks: Vec<String> = match (error, found) {
+            (HttpError::Certificate(_), _) => clock_advice(&self.clock.now()).into_iter().collect(),
+            (HttpError::Name(_), Some(found)) => {
                 let servers = told::is_unanswered(&text).then(|| found.nameservers());
-                let parts: Vec<String> = found.missing().into_iter().chain(servers).collect();
-                (!parts.is_empty()).then(|| parts.join("; "))
+                found.missing().into_iter().chain(servers).collect()
             }
-            (HttpError::Unreachable(_), Some(watch)) => watch.found().missing(),
-            _ => None,
+            (HttpError::Unreachable(_), Some(found)) => found.missing().into_iter().collect(),
+            _ => Vec::new(),
         };
-        match lacks {
-            Some(lacks) => format!("{text}; {lacks}"),
-            None => text,
-        }
+        std::iter::once(text).chain(lacks).collect::<Vec<_>>().join("; ")
     }
 
     /// One attempt: the request and what it is redirected to. A redirected request carries none of the headers. `end`: when

@@ -26,7 +26,6 @@ use ignition_rs::fetch::{Fetch, FetchError, Fetcher as _, read_all, shown};
 use ignition_rs::sys::clock::SystemClock;
 use ignition_rs::sys::host::Host;
 
-
 use crate::support::programs::{BINARY, Program};
 use server::{Act, Server, answer};
 
@@ -117,6 +116,44 @@ fn a_server_that_is_not_ready_is_asked_again() {
     assert_eq!(Client::new().get(&resource(&server.url("/"))).unwrap(), b"ready");
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert_eq!(server.requests().len(), 2);
+}
+
+/// Each on a thread of its own, and each has to wait while the others read.
+#[test]
+fn four_at_once() {
+    let large = vec![b'x'; 600_000];
+    let slow = |last: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", large.len() + 1);
+        vec![
+            Act::Send([head.as_bytes(), &large].concat()),
+            Act::Wait(Duration::from_millis(600)),
+            Act::Send(last.into()),
+        ]
+    };
+    let servers: Vec<Server> = ["1", "2", "3", "4"]
+        .map(|last| Server::plain(vec![answer(503, "", b""), slow(last)]))
+        .into();
+    let network = Network::new(Vec::new);
+    let clock = SystemClock::new();
+    let settings = Settings::at_start(Duration::from_secs(20));
+    let fetch = Fetch::new(&network, &Host, &clock, "/oem".into(), settings);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for (server, last) in servers.iter().zip(b"1234") {
+            let (fetch, large) = (&fetch, &large);
+            scope.spawn(move || {
+                let contents = fetch.open(&resource(&server.url("/"))).unwrap();
+                assert_eq!(contents.attempts, 2);
+                let bytes = read_all(contents, 1 << 20, "x").unwrap();
+                assert!(bytes.starts_with(large) && bytes[large.len()..] == [*last]);
+            });
+        }
+    });
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]

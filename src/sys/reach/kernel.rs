@@ -49,14 +49,10 @@ struct Watching {
 }
 
 impl Watch for Watching {
-    fn found(&mut self) -> Found {
-        match look() {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::debug!("cannot list addresses and routes: {error}");
-                Found::default()
-            }
-        }
+    fn found(&mut self) -> Option<Found> {
+        look()
+            .inspect_err(|error| tracing::debug!("cannot list addresses and routes: {error}"))
+            .ok()
     }
 
     fn wait(&mut self, time: Duration) -> Woken {

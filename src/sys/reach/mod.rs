@@ -20,8 +20,8 @@ pub trait Reachability: Sync {
 
 /// A watch over addresses, routes and nameservers.
 pub trait Watch {
-    /// How it is now.
-    fn found(&mut self) -> Found;
+    /// How it is now; `None`: nobody says.
+    fn found(&mut self) -> Option<Found>;
 
     /// Waits for this time, or until an address, a route or a nameserver has appeared since the last wait. May end early
     /// for a signal.
@@ -174,13 +174,12 @@ impl Reachability for FakeReach<'_> {
 }
 
 impl Watch for &FakeReach<'_> {
-    fn found(&mut self) -> Found {
+    fn found(&mut self) -> Option<Found> {
         let now = self.clock.monotonic();
         self.states
             .iter()
             .rfind(|(since, _)| *since <= now)
             .map(|(_, found)| found.clone())
-            .unwrap_or_default()
     }
 
     fn wait(&mut self, time: Duration) -> Woken {
