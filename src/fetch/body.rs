@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 
-use super::running::{Running, Waiting};
+use super::running::{Running, Waiting, is_stop_asked};
 use super::told::tell;
 
 /// A body that is read from the network while somebody waits for it.
@@ -71,6 +71,8 @@ impl Body {
                 "the connection broke off when {progress}, by the server or something on the way ({})",
                 tell(&error)
             ))),
+            // Not of the kind "interrupted": that would be read again.
+            None if is_stop_asked() => Err(io::Error::other(format!("stopped on request when {progress}"))),
             None => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("the time for it is over ({}) when {progress}", self.limit),

@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::http::HttpError;
-use super::running::Waiting;
+use super::running::{Waiting, is_stop_asked};
 
 /// How long an address has before the next is tried too (RFC 8305 section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -222,8 +222,11 @@ where
                 _ => Lost::NoConnection,
             });
         }
+        if is_stop_asked() {
+            return Err(Lost::Refused(HttpError::Stopped));
+        }
         waiting.say(&phase);
-        let wake = [Some(waiting.due()), next, end, ends.deadline];
+        let wake = [Some(waiting.wake()), next, end, ends.deadline];
         let wake = wake.into_iter().flatten().min().unwrap_or(now);
         match tokio::time::timeout_at(wake.into(), news.recv()).await {
             // Something is due.

@@ -91,6 +91,9 @@ pub enum HttpError {
     /// The budget is used up; what had not happened by then
     #[error("the time for it was over before {0}")]
     Deadline(&'static str),
+    /// Somebody has asked this process to stop
+    #[error("it was asked to stop")]
+    Stopped,
     /// The request itself is of no use
     #[error("{0}")]
     Invalid(String),
@@ -105,7 +108,7 @@ impl HttpError {
             | Self::Name(_)
             | Self::Certificate(_)
             | Self::HeaderTimeout(_) => true,
-            Self::Deadline(_) | Self::Invalid(_) => false,
+            Self::Deadline(_) | Self::Stopped | Self::Invalid(_) => false,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::body::Body;
 use super::dial::{self, Ends, Gate, Lost};
 use super::http::{Http, HttpError, Method, Request, Response, Trust};
 use super::proxy::Via;
-use super::running::{Running, Waiting};
+use super::running::{Running, Waiting, is_stop_asked};
 use super::told::{self, tell};
 use super::{tls, web};
 
@@ -153,6 +153,7 @@ fn addresses(
             .map(Iterator::collect::<Vec<_>>)
     };
     let found = match runtime.wait(lookup, end, waiting, &what) {
+        None if is_stop_asked() => return Err(HttpError::Stopped),
         None => {
             return Err(HttpError::Name(format!(
                 "the name {name} was not resolved in time"
@@ -169,6 +170,9 @@ fn addresses(
 
 /// An error of the way to a proxy names it. Without any time left that is the reason.
 fn through(via: Option<&Via>, error: HttpError, deadline: Option<Instant>) -> HttpError {
+    if error == HttpError::Stopped {
+        return error;
+    }
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
         return HttpError::Deadline("its name was resolved");
     }

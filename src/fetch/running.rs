@@ -11,6 +11,9 @@ use super::http::HttpError;
 /// How often a wait says what it waits for.
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(10);
 
+/// How often a wait looks whether it is asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// A wait that says at least every ten seconds what it waits for.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -30,9 +33,9 @@ impl Waiting {
         }
     }
 
-    /// When the next line is due.
-    pub(super) fn due(&self) -> Instant {
-        self.due
+    /// When to look again, whatever else is waited for.
+    pub(super) fn wake(&self) -> Instant {
+        self.due.min(after(Instant::now(), LOOK_EVERY))
     }
 
     /// Says the line if it is due; `phase`: how far it is.
@@ -49,6 +52,11 @@ impl Waiting {
             "still waiting for {what}, {seconds} s now: {phase}"
         ));
     }
+}
+
+/// Whether somebody has asked this process to stop (SIGTERM).
+pub(super) fn is_stop_asked() -> bool {
+    crate::sys::signals::terminated()
 }
 
 fn after(moment: Instant, time: Duration) -> Instant {
@@ -73,7 +81,7 @@ impl Running {
         self.0.as_ref().map(|runtime| runtime.block_on(future))
     }
 
-    /// Waits for `future` until `end`. `None`: it is past the end.
+    /// Waits for `future` until `end`. `None`: it is past the end, or somebody asks to stop.
     pub(super) fn wait<T>(
         &self,
         future: impl Future<Output = T>,
@@ -84,12 +92,12 @@ impl Running {
         self.block_on(async {
             let mut future = pin!(future);
             loop {
-                let due = waiting.due();
-                let wake = end.map_or(due, |end| end.min(due));
+                let wake = waiting.wake();
+                let wake = end.map_or(wake, |end| end.min(wake));
                 if let Ok(value) = tokio::time::timeout_at(wake.into(), &mut future).await {
                     return Some(value);
                 }
-                if end.is_some_and(|end| Instant::now() >= end) {
+                if is_stop_asked() || end.is_some_and(|end| Instant::now() >= end) {
                     return None;
                 }
                 waiting.say(phase);

@@ -167,6 +167,12 @@ impl<'a> Web<'a> {
                     };
                     return Err(gave_up(attempt, text));
                 }
+                Err(Attempt::Http(HttpError::Stopped)) => {
+                    return Err(FetchError::Stopped {
+                        last: last.unwrap_or_else(|| "there was none before".to_owned()),
+                        url: shown,
+                    });
+                }
                 Err(Attempt::Http(error)) if error.is_transient() => {
                     no_way = matches!(error, HttpError::Unreachable(_) | HttpError::Name(_));
                     if no_way && watch.is_none() {

@@ -368,3 +368,32 @@ fn a_cut_body_fails_the_stage_and_says_how_much_came() {
         assert!(!Path::new(&directory.path().join("cache")).exists());
     });
 }
+
+#[test]
+fn a_stalled_fetch_is_stopped_by_sigterm() {
+    netns::alone(&[], || {
+        let for_ever = Act::Wait(Duration::from_secs(30));
+        let start = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this".to_vec();
+        for (script, part) in [
+            (vec![for_ever.clone()], "stopped on request while trying to fetch"),
+            (
+                vec![Act::Send(start), for_ever],
+                "stopped on request when 9 of 100 bytes have come",
+            ),
+        ] {
+            let server = Server::plain_at(FAR, vec![script]);
+            let root = Root::system();
+            let config = json!({
+                "ignition": {"version": "3.4.0", "timeouts": {"httpResponseHeaders": 0}},
+                "storage": {"files": [{"path": "/opt/a", "contents": {"source": server.url("/")}}]},
+            });
+            let config = root.file_beside("config.ign", config.to_string());
+            let program = files_stage(&config, root.path());
+            let (ran, took) =
+                timed(&program.under(["timeout", "--preserve-status", "-s", "TERM", "-k", "8", "1"]));
+            ran.expect_code(1);
+            assert!(took < Duration::from_secs(3), "{took:?}: {ran}");
+            assert!(ran.stderr.contains(part), "{part}: {ran}");
+        }
+    });
+}
