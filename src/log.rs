@@ -99,6 +99,11 @@ pub fn notice(message: &dyn fmt::Display) {
     tracing::info!(target: NOTICE, "{message}");
 }
 
+/// Logs what is being waited for. All lines about waits of fetching come here; they come at least every ten seconds.
+pub fn waiting(message: &dyn fmt::Display) {
+    notice(message);
+}
+
 /// Tells the journal which config was used; the source is one that may be shown. No journal is no trouble; what it answers is logged.
 pub fn journal_config(kind: &str, source: &str, referenced: bool) {
     let sent = journal::send(

@@ -9,6 +9,7 @@ use crate::fetch::settings::Settings;
 use crate::fetch::tls;
 use crate::sys::clock::SystemClock;
 use crate::sys::host::Host;
+use crate::sys::reach::Kernel;
 use crate::sys::runner::System;
 use crate::sys::{Environment, HostFiles as _};
 
@@ -59,7 +60,9 @@ impl Edges {
             .oem_lookaside_dir
             .clone()
             .unwrap_or_else(|| PathBuf::from(OEM_DIR));
-        Fetch::new(&self.network, &self.host, &self.clock, oem, settings)
+        let mut fetch = Fetch::new(&self.network, &self.host, &self.clock, oem, settings);
+        fetch.reach = &Kernel;
+        fetch
     }
 
     /// The kernel command line.

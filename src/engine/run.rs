@@ -62,7 +62,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
         .map_err(|error| failed(&error))?;
     let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
-    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout).until(super::deadline::of(&edges)));
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     let job = Job {

@@ -6,7 +6,9 @@
 //!
 //! No error shows user info or query of an URL, header values, or what a `data:` URL holds.
 
+mod body;
 pub mod data;
+mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod gunzip;
@@ -17,9 +19,11 @@ pub mod network;
 pub mod oem;
 pub mod pem;
 pub mod proxy;
+mod running;
 pub mod settings;
 pub mod source;
 pub mod tls;
+mod told;
 pub mod verified;
 mod verifier;
 pub mod web;
@@ -33,6 +37,7 @@ use crate::config::grammar::data_url::DataUrlError;
 use crate::config::grammar::url::display;
 use crate::config::types::{Ignition, Resource};
 
+use crate::sys::reach::{Blind, Reachability};
 use crate::sys::{Clock, HostFiles};
 use http::{Http, Method, Trust};
 use limit::Limited;
@@ -115,12 +120,14 @@ pub enum FetchError {
     },
     /// The total budget is used up.
     #[error(
-        "gave up on {url} after {attempts} attempts, its time is over (-fetch-timeout, or \
-         ignition.timeouts.httpTotal); the last one failed: {last}"
+        "gave up on {url} after {attempts} {}, its time is over ({limit}); the last one failed: {last}",
+        if *attempts == 1 { "attempt" } else { "attempts" }
     )]
     Timeout {
         /// URL fit to be shown
         url: String,
+        /// What gave it the time
+        limit: &'static str,
         /// How many attempts were made
         attempts: u64,
         /// Why the last one failed
@@ -230,6 +237,8 @@ pub struct Fetch<'a> {
     pub offline: bool,
     /// How to fetch
     pub settings: Settings,
+    /// Whether others can be reached; nothing is known to begin with
+    pub reach: &'a dyn Reachability,
     /// Bundles of certificate authorities that were fetched, by source
     authorities: BTreeMap<String, Vec<u8>>,
 }
@@ -250,6 +259,7 @@ impl<'a> Fetch<'a> {
             oem_dir,
             offline: false,
             settings,
+            reach: &Blind,
             authorities: BTreeMap::new(),
         }
     }
@@ -289,7 +299,7 @@ impl<'a> Fetch<'a> {
 
     /// HTTP as Ignition speaks it, for platforms.
     pub fn web(&self) -> Web<'a> {
-        Web::new(self.http, self.clock)
+        Web::new(self.http, self.clock).watching(self.reach)
     }
 
     /// The bytes as they are stored at the source.

@@ -23,6 +23,8 @@ pub struct Settings {
     pub trust: Arc<Trust>,
     /// Budget that no config can raise: somebody waits at a terminal. `None` = as the config says
     pub most: Option<Duration>,
+    /// When all fetching of this run must be over, on the monotonic clock (`ignition.fetch.deadline`); `None` = never
+    pub deadline: Option<Duration>,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Settings {
             proxy: Proxy::default(),
             trust: Arc::default(),
             most: None,
+            deadline: None,
         }
     }
 
@@ -47,6 +50,12 @@ impl Settings {
             most: Some(most),
             ..self
         }
+    }
+
+    /// The same, with a moment of the monotonic clock when all must be over, whatever a config says.
+    #[must_use]
+    pub fn until(self, deadline: Option<Duration>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Takes timeouts and proxy of a config. What it leaves out goes back to its default, for both.

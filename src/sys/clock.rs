@@ -76,6 +76,12 @@ fn local_offset(seconds: i64) -> i64 {
     local.tm_gmtoff
 }
 
+/// A moment (seconds since 1970) as RFC 3339 in UTC.
+pub fn utc(seconds: u64) -> String {
+    // Not beyond the year 9999, where the form ends.
+    rfc3339(i64::try_from(seconds).unwrap_or(i64::MAX).min(253_402_300_799), 0)
+}
+
 /// Writes a moment (seconds since 1970, UTC) as RFC 3339 with an offset of whole minutes.
 fn rfc3339(seconds: i64, offset: i64) -> String {
     let offset = offset - offset % 60;
@@ -112,15 +118,30 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// A clock that moves only when somebody sleeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FakeClock {
     slept: Mutex<Vec<Duration>>,
+    start: i64,
+}
+
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self::starting(1_767_323_045)
+    }
 }
 
 impl FakeClock {
     /// Starts at 2026-01-02T03:04:05Z.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Starts at this second since 1970.
+    pub fn starting(start: i64) -> Self {
+        Self {
+            slept: Mutex::default(),
+            start,
+        }
     }
 
     /// Every wait so far.
@@ -136,7 +157,7 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> String {
         let passed = i64::try_from(self.monotonic().as_secs()).unwrap_or(i64::MAX);
-        rfc3339(1_767_323_045_i64.saturating_add(passed), 0)
+        rfc3339(self.start.saturating_add(passed), 0)
     }
 
     fn monotonic(&self) -> Duration {
