@@ -4,6 +4,7 @@ pub mod acquire;
 pub mod apply;
 pub mod cache;
 pub mod cmdline;
+pub mod digest;
 pub mod edges;
 pub mod failure;
 pub mod files;
