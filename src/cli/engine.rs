@@ -265,6 +265,10 @@ pub static ENGINE: Command<EngineFlags> = Command {
         ("/run/ignition/neednet", "exists when the network is needed"),
         ("/run/ignition/state", "what stages leave to later ones"),
         (
+            "/run/ignition/report.jsonl",
+            "what the stages did, a line each; ignition-rs-report(1) shows it",
+        ),
+        (
             "/etc/.ignition-result.json",
             "in the target: what was provisioned, and when",
         ),

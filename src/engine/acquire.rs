@@ -11,7 +11,8 @@ use crate::config::origin::Origins;
 use crate::config::types::{Config, File, Resource};
 use crate::config::validate::validators;
 use crate::config::version::Version;
-use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, Fetcher as _, read_all, shown};
+use crate::events::{Done, Fetched};
+use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, shown};
 use crate::platform::{Answer, Platform, PlatformError, Transports};
 use crate::report::{Pointer, Position, Report, Severity};
 use crate::stages::Stage;
@@ -400,8 +401,7 @@ fn provided(
         }
         let bytes = renderer
             .fetch
-            .open(&resource)
-            .and_then(|reader| read_all(reader, CONFIG_LIMIT, &shown(&resource)))
+            .whole(Fetched::Provider, &resource, CONFIG_LIMIT)
             .map_err(AcquireError::CmdlineUrl)?;
         return Ok(Some(Provided {
             provider: "cmdline".to_owned(),
@@ -412,6 +412,7 @@ fn provided(
     }
     if let Some((path, bytes)) = system::user(files, dirs).map_err(AcquireError::System)? {
         tracing::info!("config from {}", path.display());
+        renderer.fetch.was_there(&path.display().to_string(), bytes.len());
         return Ok(Some(Provided {
             provider: "system".to_owned(),
             name: path.display().to_string(),
@@ -421,9 +422,30 @@ fn provided(
     }
     let platform = input.platform.ok_or(AcquireError::NoProvider)?;
     let web = renderer.fetch.web();
-    let answer = platform
-        .provider()
-        .config(&transports(input, renderer.fetch, &web))
+    let source = format!("platform {platform}");
+    let failed = |error: &PlatformError| match error {
+        PlatformError::Fetch(error) if error.is_need_net() => None,
+        _ => Some(Done::default()),
+    };
+    let online = !renderer.fetch.offline;
+    let answer = renderer
+        .fetch
+        .told(Fetched::Provider, &source, online, failed, || {
+            let answer = platform
+                .provider()
+                .config(&transports(input, renderer.fetch, &web))?;
+            let bytes = match &answer {
+                Answer::Config { bytes, .. } => u64::try_from(bytes.reveal().len()).ok(),
+                Answer::NoProvider => None,
+            };
+            Ok((
+                answer,
+                Done {
+                    bytes,
+                    attempts: None,
+                },
+            ))
+        })
         .map_err(|source| AcquireError::Platform { platform, source })?;
     match answer {
         Answer::NoProvider => Err(AcquireError::NoProvider),

@@ -13,11 +13,13 @@ mod log;
 pub mod neednet;
 pub mod places;
 pub mod plan;
+pub mod post;
 pub mod render;
 pub mod run;
 pub mod stage;
 pub mod state;
 pub mod system;
+pub mod told;
 pub mod world;
 
 use edges::Edges;

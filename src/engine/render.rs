@@ -6,9 +6,10 @@ use crate::config::merge::merge;
 use crate::config::origin::Origins;
 use crate::config::types::{Config, Ignition, Resource, Verification};
 use crate::config::{self, ParseError};
+use crate::events::Fetched;
 use crate::fetch::hash::{Hash, HashMismatch};
 use crate::fetch::source::needs_net;
-use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, Fetcher as _, read_all, shown};
+use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, shown};
 use crate::report::Pointer;
 
 use super::acquire::AcquireError;
@@ -224,7 +225,7 @@ impl Renderer<'_, '_> {
             verification: Verification::default(),
             ..resource.clone()
         };
-        let bytes = read_all(self.fetch.open(&unchecked)?, CONFIG_LIMIT, &shown(resource))?;
+        let bytes = self.fetch.whole(Fetched::Reference, &unchecked, CONFIG_LIMIT)?;
         let Some(text) = &resource.verification.hash else {
             return Ok(bytes);
         };

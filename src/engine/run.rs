@@ -8,8 +8,10 @@ use super::load::{self, Loaded, Source, Wanted};
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
+use super::told::Told;
 use super::world::{DryRun, World as _};
 use crate::cli::{EngineArgs, PlanFormat};
+use crate::fetch::Fetch;
 use crate::fetch::settings::Settings;
 use crate::stages::Stage;
 use crate::sys::Runner;
@@ -42,6 +44,15 @@ pub fn run(args: &EngineArgs) -> u8 {
 
 fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let edges = Edges::of_this_machine();
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
+    let told = Told::new(args, &edges);
+    let done = locked(args, &edges, &mut fetch, &told);
+    told.post(&done, &fetch.settings);
+    done
+}
+
+/// Takes the lock of the run, and tells what happens under it.
+fn locked(args: &EngineArgs, edges: &Edges, fetch: &mut Fetch<'_>, told: &Told<'_>) -> Result<(), Failure> {
     let stage = args.stage;
     let failed = |error: &dyn std::error::Error| Failure::new(Some(stage), error);
     tracing::info!(
@@ -61,19 +72,35 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         .map_or_else(|| Places::of(args), |private| Places::below(private.path()));
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
         .map_err(|error| failed(&error))?;
+    told.begins(&places);
+    let done = carry_out(args, edges, fetch, &places);
+    told.ends(&done);
+    if let Some(private) = private.filter(|_| done.is_ok() && stage != Stage::Files) {
+        tracing::info!("state and cache of this run are in {}", private.keep().display());
+    }
+    done
+}
+
+fn carry_out(
+    args: &EngineArgs,
+    edges: &Edges,
+    fetch: &mut Fetch<'_>,
+    places: &Places,
+) -> Result<(), Failure> {
+    let stage = args.stage;
+    let failed = |error: &dyn std::error::Error| Failure::new(Some(stage), error);
     let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
-    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
-    let request = request(args, &places, Wanted::Configs, &edges.runner);
-    let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+    let request = request(args, places, Wanted::Configs, &edges.runner);
+    let loaded = load::load(&request, edges, fetch, &mut state)?;
     let job = Job {
         stage,
         config: &loaded.config,
         state: &state,
         found: &loaded.found,
-        strict: super::is_strict(&edges),
+        strict: super::is_strict(edges),
         phases: &super::files::PHASES,
     };
-    stage::run(&job, &edges, &args.root, &fetch).map_err(|failure| located(failure, &loaded))?;
+    stage::run(&job, edges, &args.root, fetch).map_err(|failure| located(failure, &loaded))?;
     if stage == Stage::Files {
         // Their use is over with this stage (spec/mount_files.md 8).
         state.luks_persist_key_files.clear();
@@ -85,9 +112,6 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         for config in &state.fetched_configs {
             crate::log::journal_config(config.kind.name(), &config.source, config.referenced);
         }
-    }
-    if let Some(private) = private.filter(|_| stage != Stage::Files) {
-        tracing::info!("state and cache of this run are in {}", private.keep().display());
     }
     tracing::info!("stage {stage} succeeded");
     Ok(())

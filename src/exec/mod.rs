@@ -7,7 +7,7 @@ pub mod progress;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::events::{Done, Event, Events, Outcome};
+use crate::events::{Done, Event, Events, Outcome, line};
 use crate::fetch::{FetchError, Fetcher};
 use crate::plan::render::subject;
 use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
@@ -137,13 +137,27 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
         let result = if (machine.stop)() {
             Err(ExecError::Stopped)
         } else {
+            if line::may_take_long(&step.action) {
+                machine.events.tell(&Event::StepBegins {
+                    stage: plan.stage,
+                    phase: plan.phase,
+                    step,
+                });
+            }
             run_step(step, machine, record)
         };
         let took = machine.clock.monotonic().saturating_sub(begun);
         match result {
             Ok(done) => tell(Outcome::Done, took, done),
             Err(problem) => {
-                tell(Outcome::Failed(&chain(&problem)), took, Done::default());
+                let done = Done {
+                    attempts: match &problem {
+                        ExecError::Fetch { source, .. } => source.attempts(),
+                        _ => None,
+                    },
+                    ..Done::default()
+                };
+                tell(Outcome::Failed(&chain(&problem)), took, done);
                 return Err(StepError {
                     cause: step.cause.clone(),
                     problem,
@@ -177,10 +191,15 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
                 HostFile::NeedNet => machine.host.create_empty(path),
                 HostFile::Cache | HostFile::Origins => machine.host.write_atomic(path, bytes.reveal(), *mode),
             };
-            written.map_err(|source| ExecError::Write {
-                path: path.display().to_string(),
-                source,
-            })
+            return written
+                .map(|()| Done {
+                    bytes: Some(u64::try_from(bytes.reveal().len()).unwrap_or(u64::MAX)),
+                    ..Done::default()
+                })
+                .map_err(|source| ExecError::Write {
+                    path: path.display().to_string(),
+                    source,
+                });
         }
         Action::CreateGroup(group) => {
             start(machine, Tool::Groupadd, accounts::groupadd(group))?;

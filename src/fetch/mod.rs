@@ -16,6 +16,7 @@ pub mod limit;
 pub mod network;
 pub mod oem;
 pub mod pem;
+pub mod post;
 pub mod proxy;
 pub mod settings;
 pub mod source;
@@ -23,6 +24,7 @@ pub mod tls;
 pub mod verified;
 mod verifier;
 pub mod web;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -33,6 +35,7 @@ use crate::config::grammar::data_url::DataUrlError;
 use crate::config::grammar::url::display;
 use crate::config::types::{Ignition, Resource};
 
+use crate::events::{Events, Fetched, Untold};
 use crate::sys::{Clock, HostFiles};
 use http::{Http, Method, Trust};
 use limit::Limited;
@@ -230,6 +233,8 @@ pub struct Fetch<'a> {
     pub offline: bool,
     /// How to fetch
     pub settings: Settings,
+    /// Who is told what was fetched whole
+    pub events: &'a dyn Events,
     /// Bundles of certificate authorities that were fetched, by source
     authorities: BTreeMap<String, Vec<u8>>,
 }
@@ -250,6 +255,7 @@ impl<'a> Fetch<'a> {
             oem_dir,
             offline: false,
             settings,
+            events: &Untold,
             authorities: BTreeMap::new(),
         }
     }
@@ -282,7 +288,7 @@ impl<'a> Fetch<'a> {
         if let Some(bytes) = self.authorities.get(&key) {
             return Ok(bytes.clone());
         }
-        let bytes = read_all(self.open(resource)?, AUTHORITY_LIMIT, &shown(resource))?;
+        let bytes = self.whole(Fetched::Authorities, resource, AUTHORITY_LIMIT)?;
         self.authorities.insert(key, bytes.clone());
         Ok(bytes)
     }

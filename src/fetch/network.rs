@@ -84,6 +84,7 @@ impl Http for Network {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Put => reqwest::Method::PUT,
+            Method::Post => reqwest::Method::POST,
         };
         let mut builder = client.request(method, url);
         let known = !tunnel
@@ -105,6 +106,9 @@ impl Http for Network {
             })?;
             value.set_sensitive(true);
             builder = builder.header(header, value);
+        }
+        if !request.body.is_empty() {
+            builder = builder.body(request.body.clone());
         }
         let runtime = Running::new()?;
         let started = Instant::now();

@@ -148,6 +148,7 @@ impl<'a> Web<'a> {
             url: call.url.clone(),
             shown: shown.to_owned(),
             headers: headers.to_vec(),
+            body: Vec::new(),
             header_timeout: settings.headers,
             budget: None,
             trust: settings.trust.clone(),
@@ -243,6 +244,7 @@ fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Put => "PUT",
+        Method::Post => "POST",
     }
 }
 

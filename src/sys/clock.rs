@@ -19,6 +19,31 @@ pub trait Clock: Sync {
     fn is_stop_asked(&self) -> bool;
 }
 
+/// A moment, by the time of day and by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970, UTC
+    pub unix: Duration,
+    /// Since the kernel started, as its log and the journal count it; 0 if that is not known
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        let uptime = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+        Self {
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            uptime: uptime.map(Duration::from).unwrap_or_default(),
+        }
+    }
+}
+
+/// A moment (seconds since 1970) as RFC 3339 in UTC, with `Z`.
+pub fn utc(seconds: i64) -> String {
+    rfc3339(seconds, 0)
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {

@@ -7,6 +7,7 @@
 )]
 
 pub mod accounts;
+pub mod append;
 pub mod clock;
 pub mod environment;
 pub mod host;

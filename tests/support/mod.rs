@@ -4,5 +4,6 @@ pub(crate) mod generate;
 pub(crate) mod programs;
 pub(crate) mod random;
 pub(crate) mod root;
+pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod strace;
