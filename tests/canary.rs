@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::report::Sink;
 use crate::support::programs::{self, BINARY, Program, Ran};
 use crate::support::root::Root;
 use crate::support::snapshot::files_with;
@@ -414,5 +415,80 @@ fn no_loose_file_has_a_secret() {
         assert_eq!(mode & 0o037, 0, "{inside} has mode {mode:04o} and holds a secret");
     }
     assert_eq!(files_with(root.path(), "CANARYMERGE"), []);
+    no_report_has_one(&run.join("report.jsonl"), "all stages");
     assert!(!root.at(".ignition-progress").exists());
+}
+
+/// The report of a boot is only for root to read, and goes further than that: people mail it.
+fn no_report_has_one(report: &Path, case: &str) {
+    let text = std::fs::read_to_string(report).unwrap();
+    assert!(text.contains("stage-ends"), "{case}: {text}");
+    silent(&text, &format!("{case}, report"));
+    for more in [&[][..], &["--all"]] {
+        let ran = Program::ignition_rs().arg("report").arg(report).args(more).run();
+        ran.expect_code(0);
+        silent(&ran.output(), &format!("{case}, the report's table"));
+    }
+}
+
+/// Each stage of a boot with each config that fails somewhere: what it reports, and what it would tell a server.
+#[test]
+fn no_report_of_a_failure_has_a_secret() {
+    if !programs::privileged() || !programs::have("unshare") {
+        return;
+    }
+    let sink = Sink::new(vec![(200, Vec::new()); 1000]);
+    let told = sink
+        .url("/?token=CANARYQUERY")
+        .replace("://", "://user:CANARYUSERINFO@");
+    let (mut fetch_failed, mut files_failed) = (0, 0);
+    for (case, config) in failing() {
+        let root = Root::system();
+        let config = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
+        let cmdline = root.file_beside("cmdline", format!("ignition.report.url={told}\n"));
+        let run = root.beside().join("run");
+        let stage = |stage: &str| {
+            Program::ignition_rs()
+                .env("IGNITION_CONFIG_FILE", &config)
+                .env("IGNITION_SYSTEM_CONFIG_DIR", root.beside().join("none"))
+                .args(["-platform", "file", "-log-to-stdout", "-stage", stage, "-root"])
+                .arg(root.path())
+                .arg("-config-cache")
+                .arg(run.join("cache"))
+                .arg("-neednet")
+                .arg(run.join("neednet"))
+                .arg("-state-file")
+                .arg(run.join("state"))
+                .under([
+                    "unshare",
+                    "--mount",
+                    "sh",
+                    "-c",
+                    "mount --bind \"$0\" /proc/cmdline && exec \"$@\"",
+                    cmdline.to_str().unwrap(),
+                ])
+                .run()
+        };
+        let fetched = stage("fetch");
+        silent(&fetched.output(), case);
+        if fetched.code == Some(0) {
+            let files = stage("files");
+            silent(&files.output(), case);
+            files_failed += usize::from(files.code == Some(1));
+        } else {
+            fetch_failed += 1;
+        }
+        no_report_has_one(&run.join("report.jsonl"), case);
+    }
+    let messages = sink.requests();
+    assert_eq!(messages.len(), fetch_failed + files_failed);
+    for (_, body) in messages {
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains("\"failed\""), "{text}");
+        silent(&text, "message");
+    }
+    assert!(
+        fetch_failed > 3 && files_failed > 3,
+        "{fetch_failed} {files_failed}"
+    );
 }

@@ -24,6 +24,7 @@ mod kill;
 mod peer;
 mod predict;
 mod refusals;
+mod report;
 mod strace;
 mod support;
 mod sysroot;

@@ -240,7 +240,7 @@ mod tests {
         let begun = STEP.replace("\"step\"", "\"step-begins\"");
         let fetch = r#"{"event":"fetch","kind":"provider","source":"platform qemu","attempts":2}"#;
         let deep = "[".repeat(100_000);
-        let lines = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let lines = |lines: &[&str]| format!("{}\n", lines.join("\n"));
         for (text, want) in [
             (String::new(), (0, 0, 0, 0, false, false)),
             ("\n \n\r\n".to_owned(), (0, 0, 0, 0, false, false)),

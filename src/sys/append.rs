@@ -79,7 +79,7 @@ impl Kept {
 impl Lines for Kept {
     fn append(&self, line: &[u8]) -> io::Result<()> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = lines.iter().filter(|byte| **byte == b'\n').count();
+        let written = lines.split(|byte| *byte == b'\n').count() - 1;
         if self.room.is_some_and(|room| written >= room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
