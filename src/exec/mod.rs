@@ -53,6 +53,8 @@ impl std::fmt::Debug for Machine<'_> {
 pub struct StepError {
     /// The place in the config that asks for the step
     pub cause: Pointer,
+    /// The step: `create /etc/motd`. Fit for a terminal
+    pub operation: String,
     /// What happened
     #[source]
     pub problem: ExecError,
@@ -114,6 +116,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
     if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
         record.begin(plan).map_err(|error| StepError {
             cause: first.cause.clone(),
+            operation: "write down that a run has begun".to_owned(),
             problem: error.into(),
         })?;
     }
@@ -146,6 +149,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
                 tell(Outcome::Failed(&chain(&problem)), took, Done::default());
                 return Err(StepError {
                     cause: step.cause.clone(),
+                    operation: format!("{} {}", step.change.word(), subject(&step.action)),
                     problem,
                 });
             }

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod clock;
+pub mod consoles;
 pub mod environment;
 pub mod host;
 pub mod journal;
