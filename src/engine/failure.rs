@@ -254,10 +254,12 @@ fn reported(report: &Report, digest: Digest) -> Digest {
     let Some(first) = errors.next() else {
         return digest;
     };
+    // At the end of the text there is no line.
+    let at = first.position.filter(|at| at.line > 0);
     Digest {
         pointer: located(&first.pointer),
-        line: first.position.map(|at| at.line),
-        column: first.position.map(|at| at.column),
+        line: at.map(|at| at.line),
+        column: at.map(|at| at.column),
         causes: vec![first.message.clone()],
         also: errors.by_ref().take(ALSO).map(sibling).collect(),
         further: errors.count(),
