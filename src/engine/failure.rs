@@ -236,9 +236,13 @@ fn parsed(name: &str, error: &ParseError, digest: Digest) -> Digest {
     match error {
         ParseError::Invalid { report } => digest = reported(report, digest),
         other => {
-            digest.causes = vec![other.to_string()];
-            digest.line = other.position().map(|at| at.line);
-            digest.column = other.position().map(|at| at.column);
+            let mut text = other.to_string();
+            if let Some(at) = other.position() {
+                // It has a line of its own.
+                text = text.replacen(&format!(" (line {} col {})", at.line, at.column), "", 1);
+                (digest.line, digest.column) = (Some(at.line), Some(at.column));
+            }
+            digest.causes = vec![text];
         }
     }
     digest.explain(error);

@@ -18,6 +18,7 @@ use crate::engine::system::SystemError;
 use crate::exec::ExecError;
 use crate::fetch::FetchError;
 use crate::fetch::hash::HashMismatch;
+use crate::fetch::oem::OemError;
 use crate::platform::PlatformError;
 use crate::stages::Problem;
 use crate::sys::accounts::AccountsError;
@@ -25,9 +26,13 @@ use crate::sys::runner::RunError;
 use crate::sys::{SysrootError, Tool};
 use crate::view::{ResolveError, ViewError};
 
-/// What to do about an error: what its deepest cause that has an advice says.
+/// What to do about an error: what the first of its chain says that has an advice; at last what the error number says.
 pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
-    chain(error).filter_map(one).last()
+    chain(error).find_map(one).or_else(|| {
+        chain(error)
+            .filter_map(|error| error.downcast_ref().and_then(input_output))
+            .last()
+    })
 }
 
 /// What one error of a chain says, without its causes. Errors that pass another one's words on hide it from the chain.
@@ -45,8 +50,8 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref().and_then(state))
         .or_else(|| error.downcast_ref().and_then(system))
         .or_else(|| error.downcast_ref().and_then(ParseError::advice))
+        .or_else(|| error.downcast_ref().and_then(oem))
         .or_else(|| error.downcast_ref().map(|_: &HashMismatch| hash()))
-        .or_else(|| error.downcast_ref().and_then(input_output))
 }
 
 fn some(text: &str) -> Option<String> {
@@ -123,7 +128,7 @@ fn fetch(error: &FetchError) -> Option<String> {
     match error {
         FetchError::NotFound { .. } => some("check the URL, and that the server has that file"),
         FetchError::Status { .. } | FetchError::ProxyStatus { .. } => {
-            some("check the URL, its httpHeaders, and what the server lets this machine have")
+            some("check the URL and its httpHeaders, and what the server lets this machine have")
         }
         FetchError::ProxyUser { .. } | FetchError::Proxy { .. } => {
             some("correct ignition.proxy in the config")
@@ -142,6 +147,15 @@ fn fetch(error: &FetchError) -> Option<String> {
         FetchError::Invalid { .. } => some("correct the URL in the config"),
         FetchError::Authority { .. } => some("the source must hold certificates in PEM form"),
         _ => None,
+    }
+}
+
+fn oem(error: &OemError) -> Option<String> {
+    match error {
+        OemError::Relative | OemError::Nul => some("write it as oem:///path"),
+        OemError::Leaves => some("remove the .. from it"),
+        OemError::Missing(_) => some("put it onto the OEM partition"),
+        OemError::Io { source, .. } => input_output(source),
     }
 }
 
@@ -211,8 +225,7 @@ fn state(error: &StateError) -> Option<String> {
 fn system(error: &SystemError) -> Option<String> {
     match error {
         SystemError::Io { source, .. } => input_output(source),
-        // What is wrong with it comes next in the chain.
-        SystemError::Parse { .. } => some("correct or remove it"),
+        SystemError::Parse { source, .. } => source.advice(),
     }
 }
 

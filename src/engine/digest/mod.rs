@@ -96,15 +96,30 @@ impl Digest {
             return;
         };
         for cause in &mut self.causes {
-            for (before, after) in [("; ", ""), (": ", ""), (" (", ")")] {
-                let end = format!("{before}{advice}{after}");
-                if let Some(rest) = cause.strip_suffix(&end).filter(|rest| !rest.is_empty()) {
-                    *cause = rest.to_owned();
-                }
-            }
+            let length = without(cause, &advice).len();
+            cause.truncate(length);
         }
         self.advice = Some(advice);
     }
+}
+
+/// A cause without the advice that it ends with, after a semicolon, a colon or in brackets. The advice may say more.
+fn without<'c>(cause: &'c str, advice: &str) -> &'c str {
+    // Shorter words are found by chance.
+    const SHORTEST: usize = 8;
+    let told = |tail: &str| tail.len() >= SHORTEST && advice.starts_with(tail);
+    let found = ["; ", ": ", " ("].into_iter().find_map(|mark| {
+        let tail = |at: usize| cause.get(at.saturating_add(mark.len())..).unwrap_or_default();
+        let is_end = |at: usize| match mark {
+            " (" => tail(at).strip_suffix(')').is_some_and(told),
+            _ => told(tail(at)),
+        };
+        cause
+            .match_indices(mark)
+            .map(|(at, _)| at)
+            .find(|at| *at > 0 && is_end(*at))
+    });
+    found.and_then(|at| cause.get(..at)).unwrap_or(cause)
 }
 
 /// All of it but stage and phase in one line, as the log and a workstation show it.
