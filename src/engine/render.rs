@@ -87,8 +87,13 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, Acquire
                 origins,
             }))
         }
-        Err(error @ (ParseError::Empty | ParseError::NotIgnition(_))) => {
+        Err(error @ ParseError::Empty) => {
             tracing::info!("{name} is ignored: {error}");
+            Ok(None)
+        }
+        Err(error @ ParseError::NotIgnition(_)) => {
+            // The machine comes up as if there were no user data: whoever wonders why should see it.
+            crate::log::notice(&format_args!("{name} is ignored: {error}"));
             Ok(None)
         }
         Err(source) => {
