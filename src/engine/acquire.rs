@@ -162,7 +162,7 @@ pub enum AcquireError {
         at: Option<Position>,
         /// Why
         #[source]
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
     /// What a config says about fetching.
     #[error("{name}: cannot use its ignition.security.tls.certificateAuthorities")]

@@ -69,7 +69,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
             "leave --offline out, or put the contents into the config",
         );
         return Err(match super::neednet::needed_for(&loaded.config) {
-            Some(pointer) => loaded.locate(failure.at(pointer)),
+            Some(pointer) => loaded.locate(failure.at(&pointer)),
             None => loaded.locate(failure),
         });
     }
@@ -81,7 +81,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
                 "cannot be applied in a container",
                 "take it out, or skip all such parts with --ignore-unsupported",
             );
-            return Err(loaded.locate(failure.at(pointer)));
+            return Err(loaded.locate(failure.at(&pointer)));
         }
         config.passwd = crate::config::types::Passwd::default();
     }

@@ -69,8 +69,8 @@ impl Failure {
 
     /// With the place in the config.
     #[must_use]
-    pub fn at(mut self, pointer: Pointer) -> Self {
-        self.digest.pointer = located(&pointer);
+    pub fn at(mut self, pointer: &Pointer) -> Self {
+        self.digest.pointer = located(pointer);
         self
     }
 
@@ -101,7 +101,7 @@ impl Failure {
         };
         Self::with(match error {
             AdvanceError::Step(step) => explained(
-                &step.problem,
+                &*step.problem,
                 Digest {
                     operation: Some(step.operation.clone()),
                     pointer: located(&step.cause),
@@ -156,7 +156,7 @@ impl Failure {
                 place,
                 source,
             } => explained(
-                source,
+                &**source,
                 Digest {
                     pointer: located(place),
                     config: Some(by.clone()),

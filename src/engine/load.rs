@@ -197,7 +197,7 @@ pub fn load(
         fetched.map_err(|(pointer, error)| {
             loaded.locate(
                 Failure::new(Some(stage), &error)
-                    .at(pointer)
+                    .at(&pointer)
                     .doing("fetch what the file holds"),
             )
         })?;

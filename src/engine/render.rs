@@ -197,7 +197,7 @@ impl Renderer<'_, '_> {
                 by: by.to_owned(),
                 place: place.clone(),
                 at: None,
-                source: problem,
+                source: Box::new(problem),
             })
         };
         if resource.source.is_none() {

@@ -57,7 +57,7 @@ pub struct StepError {
     pub operation: String,
     /// What happened
     #[source]
-    pub problem: ExecError,
+    pub problem: Box<ExecError>,
 }
 
 /// Why a step could not be done.
@@ -117,7 +117,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
         record.begin(plan).map_err(|error| StepError {
             cause: first.cause.clone(),
             operation: "write down that a run has begun".to_owned(),
-            problem: error.into(),
+            problem: Box::new(error.into()),
         })?;
     }
     for step in &plan.steps {
@@ -150,7 +150,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
                 return Err(StepError {
                     cause: step.cause.clone(),
                     operation: format!("{} {}", step.change.word(), subject(&step.action)),
-                    problem,
+                    problem: Box::new(problem),
                 });
             }
         }

@@ -54,16 +54,12 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref().map(|_: &HashMismatch| hash()))
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 fn problem(problem: &Problem) -> Option<String> {
     match problem {
         Problem::Refused { advice, .. } => Some(advice.clone()),
         Problem::Resolve(ResolveError::View(error)) | Problem::View(error) => view(error),
         Problem::Resolve(ResolveError::Loop { .. } | ResolveError::NotADirectory { .. }) => {
-            some("choose another path in the config, or correct what stands there in the root")
+            Some("choose another path in the config, or correct what stands there in the root".to_owned())
         }
     }
 }
@@ -71,8 +67,8 @@ fn problem(problem: &Problem) -> Option<String> {
 fn view(error: &ViewError) -> Option<String> {
     match error {
         ViewError::Io { source, .. } => input_output(source),
-        ViewError::Form { .. } => some("correct that file of the image"),
-        _ => None,
+        ViewError::Form { .. } => Some("correct that file of the image".to_owned()),
+        ViewError::Program { .. } => None,
     }
 }
 
@@ -82,7 +78,7 @@ fn exec(error: &ExecError) -> Option<String> {
         ExecError::Run(error) => run(error),
         ExecError::Fetch { source, .. } => fetch(source),
         ExecError::Copy { source, .. } | ExecError::Write { source, .. } => input_output(source),
-        ExecError::Stopped => some("run again to continue where it left off"),
+        ExecError::Stopped => Some("run again to continue where it left off".to_owned()),
         _ => None,
     }
 }
@@ -110,9 +106,10 @@ fn run(error: &RunError) -> Option<String> {
                 Tool::Groupdel,
             ];
             if account.iter().any(|tool| tool.name() == name) {
-                some(
+                Some(
                     "correct the account in the config, or what the image has in etc/passwd and etc/group; \
-                     what the program wrote says which",
+                     what the program wrote says which"
+                        .to_owned(),
                 )
             } else {
                 Some(format!(
@@ -126,35 +123,36 @@ fn run(error: &RunError) -> Option<String> {
 
 fn fetch(error: &FetchError) -> Option<String> {
     match error {
-        FetchError::NotFound { .. } => some("check the URL, and that the server has that file"),
+        FetchError::NotFound { .. } => Some("check the URL, and that the server has that file".to_owned()),
         FetchError::Status { .. } | FetchError::ProxyStatus { .. } => {
-            some("check the URL and its httpHeaders, and what the server lets this machine have")
+            Some("check the URL and its httpHeaders, and what the server lets this machine have".to_owned())
         }
         FetchError::ProxyUser { .. } | FetchError::Proxy { .. } => {
-            some("correct ignition.proxy in the config")
+            Some("correct ignition.proxy in the config".to_owned())
         }
-        FetchError::Timeout { .. } => some(
+        FetchError::Timeout { .. } => Some(
             "check the network of this machine and that the server answers; to wait longer, raise \
-             ignition.timeouts.httpTotal",
+             ignition.timeouts.httpTotal"
+                .to_owned(),
         ),
-        FetchError::Stopped { .. } => some("run again to continue where it left off"),
+        FetchError::Stopped { .. } => Some("run again to continue where it left off".to_owned()),
         FetchError::Redirects { .. } => {
-            some("correct the server's redirects, or name the last URL in the config")
+            Some("correct the server's redirects, or name the last URL in the config".to_owned())
         }
-        FetchError::NeedNet { .. } => some("run the stage fetch, which has the network"),
+        FetchError::NeedNet { .. } => Some("run the stage fetch, which has the network".to_owned()),
         FetchError::Read { source, .. } => input_output(source),
-        FetchError::Data(_) => some("correct the data: URL in the config"),
-        FetchError::Invalid { .. } => some("correct the URL in the config"),
-        FetchError::Authority { .. } => some("the source must hold certificates in PEM form"),
+        FetchError::Data(_) => Some("correct the data: URL in the config".to_owned()),
+        FetchError::Invalid { .. } => Some("correct the URL in the config".to_owned()),
+        FetchError::Authority { .. } => Some("the source must hold certificates in PEM form".to_owned()),
         _ => None,
     }
 }
 
 fn oem(error: &OemError) -> Option<String> {
     match error {
-        OemError::Relative | OemError::Nul => some("write it as oem:///path"),
-        OemError::Leaves => some("remove the .. from it"),
-        OemError::Missing(_) => some("put it onto the OEM partition"),
+        OemError::Relative | OemError::Nul => Some("write it as oem:///path".to_owned()),
+        OemError::Leaves => Some("remove the .. from it".to_owned()),
+        OemError::Missing(_) => Some("put it onto the OEM partition".to_owned()),
         OemError::Io { source, .. } => input_output(source),
     }
 }
@@ -169,38 +167,38 @@ fn reference(error: &ReferenceError) -> Option<String> {
     match error {
         ReferenceError::Fetch(error) => fetch(error),
         ReferenceError::Hash(_) => Some(hash()),
-        ReferenceError::NoSource => some("give it a source, or remove the entry"),
-        ReferenceError::UpperCase => some("write them in lower case"),
-        ReferenceError::HashForm(_) => some("write it as sha512- or sha256- and the digits"),
+        ReferenceError::NoSource => Some("give it a source, or remove the entry".to_owned()),
+        ReferenceError::UpperCase => Some("write them in lower case".to_owned()),
+        ReferenceError::HashForm(_) => Some("write it as sha512- or sha256- and the digits".to_owned()),
         ReferenceError::TooDeep | ReferenceError::TooMany => {
-            some("remove the reference by which a config refers to itself")
+            Some("remove the reference by which a config refers to itself".to_owned())
         }
     }
 }
 
 fn platform(error: &PlatformError) -> Option<String> {
     match error {
-        PlatformError::NotBuilt(_) => some("give the config by ignition.config.url or as user.ign"),
+        PlatformError::NotBuilt(_) => {
+            Some("give the config by ignition.config.url or as user.ign".to_owned())
+        }
         PlatformError::Fetch(error) => fetch(error),
-        PlatformError::Missing { hint, .. } => some(hint),
+        PlatformError::Missing { hint, .. } => Some((*hint).to_owned()),
         PlatformError::Io { source, .. } => input_output(source),
-        PlatformError::Module { .. } => some("put it into the initrd"),
-        _ => None,
+        PlatformError::Module { .. } => Some("put it into the initrd".to_owned()),
+        PlatformError::Form { .. } => None,
     }
 }
 
 fn acquire(error: &AcquireError) -> Option<String> {
     match error {
-        AcquireError::NoProvider => some(
-            "give the config by ignition.config.url on the kernel command line, as user.ign, or by the platform",
-        ),
+        AcquireError::NoProvider => Some(
+            "give the config by ignition.config.url on the kernel command line, as user.ign, or by the platform".to_owned()),
         AcquireError::Cache(error) => cache(error),
         AcquireError::NeedNet(error) => fetch(error),
         AcquireError::File { source, .. } => input_output(source),
-        AcquireError::Invalid { .. } => some(
+        AcquireError::Invalid { .. } => Some(
             "each config may be good by itself, and all of them together not: change one of them; plan --fetch shows \
-             the same",
-        ),
+             the same".to_owned()),
         _ => None,
     }
 }
@@ -208,17 +206,17 @@ fn acquire(error: &AcquireError) -> Option<String> {
 fn cache(error: &CacheFileError) -> Option<String> {
     match error {
         CacheFileError::Missing(_) => {
-            some("run the stage fetch-offline or fetch first, or give the config with --config")
+            Some("run the stage fetch-offline or fetch first, or give the config with --config".to_owned())
         }
         CacheFileError::Io { source, .. } => input_output(source),
-        CacheFileError::Form { .. } => some("remove it and run the stage fetch again"),
+        CacheFileError::Form { .. } => Some("remove it and run the stage fetch again".to_owned()),
     }
 }
 
 fn state(error: &StateError) -> Option<String> {
     match error {
         StateError::Io { source, .. } => input_output(source),
-        StateError::Form { .. } => some("remove it to start anew"),
+        StateError::Form { .. } => Some("remove it to start anew".to_owned()),
     }
 }
 
@@ -231,24 +229,27 @@ fn system(error: &SystemError) -> Option<String> {
 
 /// What to do about an error of the system; or of a reader that says by one that the hash is another.
 fn input_output(error: &io::Error) -> Option<String> {
-    if error.get_ref().is_some_and(|inner| inner.is::<HashMismatch>()) {
+    if let Some(HashMismatch { .. }) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return Some(hash());
     }
-    some(match error.raw_os_error().map(Errno::from_raw)? {
-        Errno::EROFS => "mount the filesystem read-write, or choose a path outside the read-only image",
-        Errno::ENOSPC => "the filesystem is full: make it larger, or the contents smaller",
-        Errno::EDQUOT => "the quota is used up: raise it",
-        Errno::EACCES | Errno::EPERM => {
-            "run as root; if this is root, look for an immutable file or a security policy"
+    Some(
+        match error.raw_os_error().map(Errno::from_raw)? {
+            Errno::EROFS => "mount the filesystem read-write, or choose a path outside the read-only image",
+            Errno::ENOSPC => "the filesystem is full: make it larger, or the contents smaller",
+            Errno::EDQUOT => "the quota is used up: raise it",
+            Errno::EACCES | Errno::EPERM => {
+                "run as root; if this is root, look for an immutable file or a security policy"
+            }
+            Errno::ENOENT => "it, or a directory above it, is missing: correct the path",
+            Errno::EISDIR => "a directory stands there: correct the path",
+            Errno::ENOTDIR => "something in the path is not a directory: correct the path",
+            Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG => {
+                "the disk or its filesystem is damaged: see the kernel's messages (dmesg)"
+            }
+            Errno::ENOMEM => "give the machine more memory",
+            Errno::EMFILE | Errno::ENFILE => "too many open files: raise the limit",
+            _ => return None,
         }
-        Errno::ENOENT => "it, or a directory above it, is missing: correct the path",
-        Errno::EISDIR => "a directory stands there: correct the path",
-        Errno::ENOTDIR => "something in the path is not a directory: correct the path",
-        Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG => {
-            "the disk or its filesystem is damaged: see the kernel's messages (dmesg)"
-        }
-        Errno::ENOMEM => "give the machine more memory",
-        Errno::EMFILE | Errno::ENFILE => "too many open files: raise the limit",
-        _ => return None,
-    })
+        .to_owned(),
+    )
 }

@@ -1,5 +1,7 @@
 //! A digest as at most fifteen lines for a console.
 
+use std::fmt::Write as _;
+
 use super::Digest;
 use crate::log::Place;
 
@@ -76,8 +78,7 @@ pub fn render(digest: &Digest, context: &Context) -> String {
     for (label, lines) in before.iter().chain(&middle).chain(&after) {
         let mut label = *label;
         for line in lines {
-            out.push_str(&format!("{label:<LABEL$}{line}"));
-            out.push('\n');
+            let _ = writeln!(out, "{label:<LABEL$}{line}");
             label = "";
         }
     }
