@@ -8,6 +8,7 @@ use crate::report::Sink;
 use crate::support::programs::{self, BINARY, Program, Ran};
 use crate::support::root::Root;
 use crate::support::snapshot::files_with;
+use crate::support::{consoles, private};
 
 /// In the password hash of a user; also a word that shells and JSON leave as it is.
 const HASH: &str = "$6$canarysalt$CANARYHASH";
@@ -302,10 +303,38 @@ fn no_failure_has_a_secret() {
             silent(&ran.output(), &format!("{case}, {kind}"));
             if kind == "run" && !case.starts_with("LUKS") {
                 assert_eq!(ran.code, Some(1), "{case}: {ran}");
+                assert!(
+                    ran.stderr.starts_with("ignition: provisioning failed\n"),
+                    "{case}: {ran}"
+                );
+                assert!(ran.stderr.lines().count() <= 15, "{case}: {ran}");
             }
         }
     }
     eprintln!("canary: {} failing configs, twelve commands each", cases.len());
+}
+
+/// What stands on the consoles of an initrd is seen by whoever passes by, and kept by clouds.
+#[test]
+fn no_console_has_a_secret() {
+    if !private::available() {
+        return;
+    }
+    let (mut console, line) = consoles::terminal();
+    let setup = consoles::with_consoles(&[("ttyS9", Some(&line))], true);
+    for (case, config) in failing() {
+        let root = Root::system();
+        let path = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
+        let scratch = tempfile::tempdir().unwrap();
+        let ran = private::run(scratch.path(), &setup, &programs::files_stage(&path, root.path())).run();
+        let seen = consoles::seen(&mut console);
+        silent(&seen, &format!("{case}, console"));
+        assert_eq!(
+            seen.contains("ignition: provisioning failed\n"),
+            ran.code == Some(1),
+            "{case}: {seen}\n{ran}"
+        );
+    }
 }
 
 /// `pretty` shows an excerpt of the source to whoever has the file; it must still not show a secret next to the mistake.

@@ -17,6 +17,7 @@ use crate::platform::{Answer, Platform, PlatformError, Transports};
 use crate::report::{Pointer, Position, Report, Severity};
 use crate::stages::Stage;
 use crate::sys::{Environment, Runner};
+use crate::view::Digest;
 
 use super::cache::{self, CacheFileError};
 use super::cmdline;
@@ -158,9 +159,11 @@ pub enum AcquireError {
         by: String,
         /// Where it does
         place: Pointer,
+        /// Where that stands in its text
+        at: Option<Position>,
         /// Why
         #[source]
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
     /// What a config says about fetching.
     #[error("{name}: cannot use its ignition.security.tls.certificateAuthorities")]
@@ -218,8 +221,13 @@ struct Provided {
     output_files: Vec<File>,
 }
 
-/// Gets the config of a run. `fetch` ends up with the timeouts, proxy and authorities of that config.
-pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, AcquireError> {
+/// Gets the config of a run. `fetch` ends up with the timeouts, proxy and authorities of that config. `received` is
+/// the SHA-512 of the user config as it came, if one came, also when it is of no use.
+pub fn acquire(
+    input: &Input<'_>,
+    fetch: &mut Fetch<'_>,
+    received: &mut Option<Digest>,
+) -> Result<Acquisition, AcquireError> {
     let dirs = SystemDirs::new(input.environment);
     let base = system::base(fetch.files, &dirs, input.platform).map_err(AcquireError::System)?;
     let mut records = vec![FetchedConfig {
@@ -228,7 +236,7 @@ pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, 
         referenced: false,
     }];
     fetch.offline = input.stage == Stage::FetchOffline;
-    let mut acquired = match user(input, fetch, &dirs, &mut records) {
+    let mut acquired = match user(input, fetch, &dirs, &mut records, received) {
         Ok(acquired) => acquired,
         Err(error) if fetch.offline && error.is_need_net() => {
             tracing::info!(
@@ -256,6 +264,7 @@ fn user(
     fetch: &mut Fetch<'_>,
     dirs: &SystemDirs,
     records: &mut Vec<FetchedConfig>,
+    received: &mut Option<Digest>,
 ) -> Result<Acquired, AcquireError> {
     // A config that the operator names comes from no platform; its base configs still count.
     if let (Some(platform), false) = (input.platform, matches!(input.from, From::File(_))) {
@@ -292,6 +301,7 @@ fn user(
                 .map_err(failed)?
                 .ok_or_else(missing)?;
             let name = path.display().to_string();
+            *received = Some(Digest::of(&bytes));
             let Some(sourced) = parse(&name, &bytes)? else {
                 // For user data this means "no config"; who names a file means that file.
                 return Err(match crate::config::parse(&bytes) {
@@ -305,6 +315,7 @@ fn user(
             None => None,
             Some(provided) => {
                 output_files = provided.output_files;
+                *received = Some(Digest::of(&provided.bytes));
                 parse(&provided.name, &provided.bytes)?.map(|sourced| (provided.provider, sourced))
             }
         },

@@ -88,8 +88,13 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, Acquire
                 origins,
             }))
         }
-        Err(error @ (ParseError::Empty | ParseError::NotIgnition(_))) => {
+        Err(error @ ParseError::Empty) => {
             tracing::info!("{name} is ignored: {error}");
+            Ok(None)
+        }
+        Err(error @ ParseError::NotIgnition(_)) => {
+            // The machine comes up as if there were no user data: whoever wonders why should see it.
+            crate::log::notice(&format_args!("{name} is ignored: {error}"));
             Ok(None)
         }
         Err(source) => {
@@ -119,8 +124,10 @@ impl Renderer<'_, '_> {
         let at = Pointer::root().key("ignition").key("config");
         if sourced.config.ignition.config.replace.source.is_some() {
             let place = at.key("replace");
-            let Some(new) = self.referenced(&name, &place, &sourced.config.ignition.config.replace, depth)?
-            else {
+            let new = self
+                .referenced(&name, &place, &sourced.config.ignition.config.replace, depth)
+                .map_err(|stop| located(stop, &sourced))?;
+            let Some(new) = new else {
                 return Ok(Sourced::default());
             };
             self.configure(&new.name, &new.config.ignition)?;
@@ -130,7 +137,10 @@ impl Renderer<'_, '_> {
         let mut merged = sourced;
         for (index, resource) in references.iter().enumerate() {
             let place = at.key("merge").index(index);
-            let Some(new) = self.referenced(&name, &place, resource, depth)? else {
+            let new = self
+                .referenced(&name, &place, resource, depth)
+                .map_err(|stop| located(stop, &merged))?;
+            let Some(new) = new else {
                 continue;
             };
             // Before the new config's own references are fetched, what it says about fetching is laid over what counts.
@@ -187,7 +197,8 @@ impl Renderer<'_, '_> {
             Stop::Error(AcquireError::Reference {
                 by: by.to_owned(),
                 place: place.clone(),
-                source: problem,
+                at: None,
+                source: Box::new(problem),
             })
         };
         if resource.source.is_none() {
@@ -241,6 +252,27 @@ impl Renderer<'_, '_> {
             return Err(ReferenceError::UpperCase);
         }
         Ok(bytes)
+    }
+}
+
+/// Adds to a failed reference where it stands in the text.
+fn located(stop: Stop, sourced: &Sourced) -> Stop {
+    match stop {
+        Stop::Error(AcquireError::Reference {
+            by,
+            place,
+            at: _,
+            source,
+        }) => Stop::Error(AcquireError::Reference {
+            at: sourced
+                .origins
+                .lookup(&sourced.config, &place)
+                .map(|(_, position)| position),
+            by,
+            place,
+            source,
+        }),
+        stop => stop,
     }
 }
 

@@ -66,20 +66,20 @@ impl<'a> Told<'a> {
 
     /// The stage is over, and the report says so. The caller still holds the lock.
     pub fn ends(&self, done: &Result<(), Failure>) {
-        let digest = done.as_ref().err().map(digest);
+        let digest = done.as_ref().err().map(|failure| &*failure.digest);
         self.edges.events.tell(&Event::StageEnds {
             stage: self.args.stage,
-            failure: digest.as_ref(),
+            failure: digest,
             took: self.took(),
         });
     }
 
     /// Whoever wants to know is told how provisioning ended, if it has. Nothing of that changes how.
     pub fn post(&self, done: &Result<(), Failure>, settings: &Settings) {
-        let digest = done.as_ref().err().map(digest);
+        let digest = done.as_ref().err().map(|failure| &*failure.digest);
         // What is tried out on a workstation concerns nobody else.
         if self.args.config.is_none() && (digest.is_some() || self.args.stage == LAST) {
-            self.post_outcome(digest.as_ref(), settings);
+            self.post_outcome(digest, settings);
         }
     }
 
@@ -109,9 +109,10 @@ impl<'a> Told<'a> {
             boot_id: self.boot_id.as_deref(),
             platform: self.args.platform.as_deref(),
             engine: crate::cli::VERSION,
-            config_sha512: digest
-                .and_then(|digest| digest.config_sha512.clone())
-                .or_else(|| post::cached_sha512(&edges.host, &places.config_cache)),
+            config_sha512: match digest {
+                Some(digest) => digest.config_sha512.clone(),
+                None => post::cached_sha512(&edges.host, &places.config_cache),
+            },
             digest,
         };
         post::tell(&edges.network, &url, settings, &message);
@@ -126,18 +127,5 @@ impl<'a> Told<'a> {
         });
         let first = first.map_or(self.at.uptime, Duration::from_micros);
         self.at.uptime.saturating_sub(first).saturating_add(self.took())
-    }
-}
-
-/// What is known about a failure.
-fn digest(failure: &Failure) -> Digest {
-    Digest {
-        stage: failure.stage,
-        pointer: failure.location.clone(),
-        config: failure.origin.as_ref().map(|(name, _)| name.clone()),
-        line: failure.origin.as_ref().map(|(_, at)| at.line),
-        column: failure.origin.as_ref().map(|(_, at)| at.column),
-        causes: vec![failure.problem.clone()],
-        ..Digest::default()
     }
 }

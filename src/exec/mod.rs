@@ -53,9 +53,11 @@ impl std::fmt::Debug for Machine<'_> {
 pub struct StepError {
     /// The place in the config that asks for the step
     pub cause: Pointer,
+    /// The step: `create /etc/motd`. Fit for a terminal
+    pub operation: String,
     /// What happened
     #[source]
-    pub problem: ExecError,
+    pub problem: Box<ExecError>,
 }
 
 /// Why a step could not be done.
@@ -114,7 +116,8 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
     if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
         record.begin(plan).map_err(|error| StepError {
             cause: first.cause.clone(),
-            problem: error.into(),
+            operation: "write down that a run has begun".to_owned(),
+            problem: Box::new(error.into()),
         })?;
     }
     for step in &plan.steps {
@@ -160,7 +163,8 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
                 tell(Outcome::Failed(&chain(&problem)), took, done);
                 return Err(StepError {
                     cause: step.cause.clone(),
-                    problem,
+                    operation: format!("{} {}", step.change.word(), subject(&step.action)),
+                    problem: Box::new(problem),
                 });
             }
         }

@@ -128,6 +128,9 @@ fn a_boot_that_fails() {
     assert_eq!(last["outcome"], "failed");
     assert_eq!(last["failure"]["pointer"], "storage.files[1]");
     assert_eq!(last["failure"]["config"], "the config of the platform file");
+    assert_eq!(last["failure"]["phase"], "nodes");
+    assert_eq!(last["failure"]["operation"], "create /opt/big");
+    assert_eq!(last["failure"]["configSha512"].as_str().unwrap().len(), 128);
     let cause = last["failure"]["causes"].to_string();
     assert!(cause.contains("status 403"), "{cause}");
     let failed: Vec<&Value> = events(&lines, "step")

@@ -49,6 +49,8 @@ fn failure() -> Digest {
         line: Some(12),
         column: Some(7),
         causes: vec!["one".into(), "two".into()],
+        also: vec!["storage.files[4]: three".into()],
+        further: 1,
         tool: Some(ToolOutcome {
             command: "useradd core".into(),
             exit_code: Some(9),
@@ -57,7 +59,6 @@ fn failure() -> Digest {
         }),
         advice: Some("do it".into()),
         config_sha512: Some("00ff".into()),
-        ..Digest::default()
     }
 }
 
