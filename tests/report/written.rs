@@ -431,3 +431,61 @@ fn the_verb() {
         .run()
         .expect_code(1);
 }
+
+/// Wherever the user config comes from.
+#[test]
+fn the_provider_is_told() {
+    if !programs::privileged() || !programs::have("unshare") {
+        return;
+    }
+    let text = config().to_string();
+    let server = Sink::new(vec![(503, Vec::new()), (200, text.clone().into_bytes())]);
+    let url = server.url("/user.ign");
+    let boot = Boot::new(&json!({}));
+    boot.with_cmdline(boot.program("fetch"), &format!("ignition.config.url={url}"))
+        .run()
+        .expect_code(0);
+    let lines = boot.report();
+    let begun = events(&lines, "fetch-begins");
+    assert_eq!(
+        (&begun[0]["kind"], &begun[0]["source"]),
+        (&json!("provider"), &json!(url))
+    );
+    let fetched = events(&lines, "fetch");
+    assert_eq!(fetched.len(), 1);
+    for (member, want) in [
+        ("kind", json!("provider")),
+        ("source", json!(url)),
+        ("outcome", json!("done")),
+        ("attempts", json!(2)),
+        ("bytes", json!(text.len())),
+    ] {
+        assert_eq!(fetched[0][member], want, "{}", fetched[0]);
+    }
+
+    // The platform has none.
+    let boot = Boot::new(&json!({}));
+    fs::remove_file(&boot.config).unwrap();
+    boot.stage("fetch").expect_code(1);
+    let lines = boot.report();
+    let fetched = events(&lines, "fetch");
+    assert_eq!(fetched[0]["source"], "platform file");
+    assert_eq!(fetched[0]["outcome"], "failed");
+    assert!(
+        fetched[0]["error"].as_str().unwrap().contains("user.json"),
+        "{}",
+        fetched[0]
+    );
+
+    // The image brings it.
+    fs::create_dir(boot.run.join("system")).unwrap();
+    fs::write(boot.run.join("system/user.ign"), &text).unwrap();
+    boot.stage("fetch").expect_code(0);
+    let lines = boot.report();
+    let last = *events(&lines, "fetch").last().unwrap();
+    assert!(
+        last["source"].as_str().unwrap().ends_with("/system/user.ign"),
+        "{last}"
+    );
+    assert_eq!(last["bytes"], text.len());
+}
