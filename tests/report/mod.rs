@@ -4,13 +4,14 @@ mod post;
 mod written;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::support::programs::{BINARY, Program, Ran};
@@ -109,6 +110,15 @@ pub(crate) struct Sink {
 impl Sink {
     /// Answers of status and body.
     pub(crate) fn new(answers: Vec<(u16, Vec<u8>)>) -> Self {
+        Self::start(answers, None)
+    }
+
+    /// The same over TLS.
+    fn tls(answers: Vec<(u16, Vec<u8>)>, config: ServerConfig) -> Self {
+        Self::start(answers, Some(Arc::new(config)))
+    }
+
+    fn start(answers: Vec<(u16, Vec<u8>)>, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -118,7 +128,14 @@ impl Sink {
                 let Ok((stream, _)) = listener.accept() else {
                     return;
                 };
-                let _ = converse(stream, status, &body, &seen);
+                // A client that goes away is the client's affair.
+                let _ = match &tls {
+                    None => converse(stream, status, &body, &seen),
+                    Some(config) => {
+                        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+                        converse(StreamOwned::new(connection, stream), status, &body, &seen)
+                    }
+                };
             }
         });
         Self { address, requests }
@@ -135,7 +152,7 @@ impl Sink {
 }
 
 fn converse(
-    mut stream: TcpStream,
+    mut stream: impl Read + Write,
     status: u16,
     body: &[u8],
     seen: &Mutex<Vec<(String, Vec<u8>)>>,
@@ -162,5 +179,6 @@ fn converse(
         stream,
         "HTTP/1.1 {status} Whatever\r\nContent-Length: {length}\r\n\r\n"
     )?;
-    stream.write_all(body)
+    stream.write_all(body)?;
+    stream.flush()
 }
