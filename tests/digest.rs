@@ -393,6 +393,27 @@ fn a_root_that_is_read_only_or_full() {
     }
 }
 
+/// The n-th block of a document between lines of three backticks.
+fn block(document: &str, number: usize) -> String {
+    let text = document.split("\n```").nth(number * 2 + 1).unwrap();
+    text.split_once('\n').unwrap().1.to_owned() + "\n"
+}
+
+/// The example in docs/debugging.md is what comes of the config beside it.
+#[test]
+fn the_example_in_the_docs_is_real() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/debugging.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let root = Root::system();
+    root.file("etc/motd", "there\n", 0o644);
+    let digest = Boot::new(root, &block(&page, 0)).fetched().fails("files");
+    let here = digest
+        .text
+        .replace("platform file", "platform qemu")
+        .replace("above, on standard output", "journalctl -t ignition");
+    assert_eq!(block(&page, 1), here);
+}
+
 #[test]
 fn a_terminal_gets_one_line() {
     let root = Root::system();
