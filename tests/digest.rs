@@ -306,6 +306,11 @@ fn user_data_that_is_something_else() {
         if code == 0 {
             assert_eq!(ran.stderr, "", "{ran}");
             assert!(ran.stdout.contains("Ignition leaves it alone"), "{ran}");
+            assert!(
+                ran.stdout
+                    .contains("NOTICE   : fetch: the config of the platform"),
+                "{ran}"
+            );
         } else {
             failed(&ran)
                 .is("stage", "fetch")

@@ -72,8 +72,9 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         .as_ref()
         .map_or_else(|| Places::of(args), |private| Places::below(private.path()));
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
-        .map_err(|error| failed(&error))?;
-    let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
+        .map_err(|error| failed(&error).doing("wait for other runs to end"))?;
+    let mut state = State::load(&edges.host, &places.state_file)
+        .map_err(|error| failed(&error).doing("read the state file").exit(3))?;
     let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
     let request = request(args, &places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
@@ -92,7 +93,7 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     }
     state
         .save(&edges.host, &places.state_file)
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&error).doing("write the state file"))?;
     if matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         for config in &state.fetched_configs {
             crate::log::journal_config(config.kind.name(), &config.source, config.referenced);
