@@ -488,6 +488,30 @@ fn every_console_of_an_initrd_gets_the_digest() {
     drop(stuck);
 }
 
+/// Somebody pressed Ctrl-S, or nobody reads: systemd may give such a console to a unit.
+#[test]
+fn a_stuck_stderr_does_not_hang_the_run() {
+    if !private::available() {
+        return;
+    }
+    let (_stuck, stuck_line) = terminal();
+    let _full = fill(&stuck_line);
+    let (mut other, line) = terminal();
+    let scratch = tempfile::tempdir().unwrap();
+    let boot = Boot::new(Root::empty(), "no config");
+    let consoles = [
+        ("ttyS9", Some(stuck_line.as_path())),
+        ("hvc9", Some(line.as_path())),
+    ];
+    let setup = with_consoles(&consoles, true) + "exec 2>/dev/ttyS9\n";
+    let begin = Instant::now();
+    private::run(scratch.path(), &setup, &boot.quiet("fetch"))
+        .run()
+        .expect_code(1);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    Digest::at_the_end_of(&seen(&mut other));
+}
+
 #[test]
 fn a_console_that_is_stderr_gets_it_once() {
     if !private::available() {

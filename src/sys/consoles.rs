@@ -2,7 +2,7 @@
 //! second in all, and never fails a run.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait between two looks at what a line has not sent yet.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Writes a text to stderr. If that is a terminal that takes nothing, it is left after a second: whoever reads a pipe or a
+/// file is waited for.
+pub fn write_stderr(text: &str) {
+    if std::io::stderr().is_terminal() {
+        let text = text.to_owned();
+        within(PATIENCE, move || {
+            super::terminal::print(true, &text);
+        });
+    } else {
+        super::terminal::print(true, text);
+    }
+}
 
 /// Writes a text to every console that can be written to, but not to the one that stderr is. What a console does not take
 /// within a second is lost.
