@@ -306,6 +306,11 @@ fn user_data_that_is_something_else() {
         if code == 0 {
             assert_eq!(ran.stderr, "", "{ran}");
             assert!(ran.stdout.contains("Ignition leaves it alone"), "{ran}");
+            assert!(
+                ran.stdout
+                    .contains("NOTICE   : fetch: the config of the platform"),
+                "{ran}"
+            );
         } else {
             failed(&ran)
                 .is("stage", "fetch")
@@ -393,6 +398,27 @@ fn a_root_that_is_read_only_or_full() {
     }
 }
 
+/// The n-th block of a document between lines of three backticks.
+fn block(document: &str, number: usize) -> String {
+    let text = document.split("\n```").nth(number * 2 + 1).unwrap();
+    text.split_once('\n').unwrap().1.to_owned() + "\n"
+}
+
+/// The example in docs/debugging.md is what comes of the config beside it.
+#[test]
+fn the_example_in_the_docs_is_real() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/debugging.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let root = Root::system();
+    root.file("etc/motd", "there\n", 0o644);
+    let digest = Boot::new(root, &block(&page, 0)).fetched().fails("files");
+    let here = digest
+        .text
+        .replace("platform file", "platform qemu")
+        .replace("above, on standard output", "journalctl -t ignition");
+    assert_eq!(block(&page, 1), here);
+}
+
 #[test]
 fn a_terminal_gets_one_line() {
     let root = Root::system();
@@ -460,6 +486,30 @@ fn every_console_of_an_initrd_gets_the_digest() {
         }
     }
     drop(stuck);
+}
+
+/// Somebody pressed Ctrl-S, or nobody reads: systemd may give such a console to a unit.
+#[test]
+fn a_stuck_stderr_does_not_hang_the_run() {
+    if !private::available() {
+        return;
+    }
+    let (_stuck, stuck_line) = terminal();
+    let _full = fill(&stuck_line);
+    let (mut other, line) = terminal();
+    let scratch = tempfile::tempdir().unwrap();
+    let boot = Boot::new(Root::empty(), "no config");
+    let consoles = [
+        ("ttyS9", Some(stuck_line.as_path())),
+        ("hvc9", Some(line.as_path())),
+    ];
+    let setup = with_consoles(&consoles, true) + "exec 2>/dev/ttyS9\n";
+    let begin = Instant::now();
+    private::run(scratch.path(), &setup, &boot.quiet("fetch"))
+        .run()
+        .expect_code(1);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    Digest::at_the_end_of(&seen(&mut other));
 }
 
 #[test]

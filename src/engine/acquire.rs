@@ -301,8 +301,8 @@ fn user(
                 .map_err(failed)?
                 .ok_or_else(missing)?;
             let name = path.display().to_string();
-            *received = Some(Digest::of(&bytes));
-            let Some(sourced) = parse(&name, &bytes)? else {
+            let sha512 = *received.insert(Digest::of(&bytes));
+            let Some(sourced) = parse(&name, &bytes, sha512)? else {
                 // For user data this means "no config"; who names a file means that file.
                 return Err(match crate::config::parse(&bytes) {
                     Err(source) => AcquireError::Parse { name, source },
@@ -315,8 +315,8 @@ fn user(
             None => None,
             Some(provided) => {
                 output_files = provided.output_files;
-                *received = Some(Digest::of(&provided.bytes));
-                parse(&provided.name, &provided.bytes)?.map(|sourced| (provided.provider, sourced))
+                let sha512 = *received.insert(Digest::of(&provided.bytes));
+                parse(&provided.name, &provided.bytes, sha512)?.map(|sourced| (provided.provider, sourced))
             }
         },
     };

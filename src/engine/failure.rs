@@ -79,7 +79,10 @@ impl Failure {
         let mut digest = Digest {
             stage: Some(stage),
             phase,
-            operation: Some("plan what to do; nothing of this phase has been done".to_owned()),
+            operation: Some(format!(
+                "plan what to do; nothing of this {} has been done",
+                phase.map_or("stage", |_| "phase")
+            )),
             pointer: located(&error.pointer),
             ..Digest::default()
         };

@@ -70,7 +70,7 @@ fn tell(failure: &Failure, audience: Audience) -> u8 {
         log: crate::log::place(),
     };
     let text = digest::render(digest, &context);
-    terminal::print(true, &text);
+    consoles::write_stderr(&text);
     if Host.exists(Path::new(IN_INITRD)).unwrap_or_default() {
         consoles::write(&text);
     }

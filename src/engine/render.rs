@@ -15,6 +15,7 @@ use crate::report::Pointer;
 use super::acquire::AcquireError;
 use super::log;
 use super::state::{FetchedConfig, Kind};
+use crate::view::Digest;
 
 /// How deep configs may refer to others. Upstream has no limit: a config that merges itself ends by a timeout only.
 pub const DEEPEST: usize = 100;
@@ -75,8 +76,8 @@ pub(super) struct Sourced {
 }
 
 /// Reads one document; its warnings are logged. `None`: it is empty, or meant for another program.
-pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, AcquireError> {
-    log::digest(name, bytes);
+pub(super) fn parse(name: &str, bytes: &[u8], sha512: Digest) -> Result<Option<Sourced>, AcquireError> {
+    log::digest(name, bytes, sha512);
     match config::parse(bytes) {
         Ok(parsed) => {
             log::report(name, &parsed.report);
@@ -219,7 +220,7 @@ impl Renderer<'_, '_> {
             ReferenceError::Fetch(error) if error.is_need_net() => Stop::Error(AcquireError::NeedNet(error)),
             error => failed(error),
         })?;
-        let Some(new) = parse(&name, &bytes)? else {
+        let Some(new) = parse(&name, &bytes, Digest::of(&bytes))? else {
             return Err(Stop::Empty);
         };
         self.records.push(FetchedConfig {

@@ -82,7 +82,7 @@ fn locked(args: &EngineArgs, edges: &Edges, fetch: &mut Fetch<'_>, told: &Told<'
         .as_ref()
         .map_or_else(|| Places::of(args), |private| Places::below(private.path()));
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&error).doing("wait for other runs to end"))?;
     told.begins(&places);
     let done = carry_out(args, edges, fetch, &places).map_err(|failure| failure.of_config(|| cached(args)));
     told.ends(&done);
@@ -100,7 +100,8 @@ fn carry_out(
 ) -> Result<(), Failure> {
     let stage = args.stage;
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(stage), error);
-    let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
+    let mut state = State::load(&edges.host, &places.state_file)
+        .map_err(|error| failed(&error).doing("read the state file").exit(3))?;
     let request = request(args, places, Wanted::Configs, &edges.runner);
     let loaded = load::load(&request, edges, fetch, &mut state)?;
     let job = Job {
@@ -118,7 +119,7 @@ fn carry_out(
     }
     state
         .save(&edges.host, &places.state_file)
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&error).doing("write the state file"))?;
     if matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         for config in &state.fetched_configs {
             crate::log::journal_config(config.kind.name(), &config.source, config.referenced);

@@ -68,7 +68,8 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
             .map_err(|error| Failure::from_advance(stage, Phase::Config, &error));
     }
 
-    let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
+    let unfinished = progress::read(&sysroot)
+        .map_err(|error| failed(&error).doing("read what an earlier run has done"))?;
     let config = config_digest(job.config)?;
     heed(&unfinished, config, job.strict)?;
     let live = is_live_image(&sysroot, edges);
@@ -92,8 +93,13 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
-    sysroot.sync_touched().map_err(|error| failed(&error))?;
-    world.into_record().finish().map_err(|error| failed(&error))
+    sysroot
+        .sync_touched()
+        .map_err(|error| failed(&error).doing("make durable what was done"))?;
+    world
+        .into_record()
+        .finish()
+        .map_err(|error| failed(&error).doing("write down that everything is done"))
 }
 
 /// Predicts a stage over a world that may have been predicted already.

@@ -2,7 +2,7 @@
 //! second in all, and never fails a run.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,36 +19,87 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait between two looks at what a line has not sent yet.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Writes a text to stderr. If that is a terminal that takes nothing, it is left after a second: whoever reads a pipe or a
+/// file is waited for.
+pub fn write_stderr(text: &str) {
+    if std::io::stderr().is_terminal() {
+        let text = text.to_owned();
+        within(PATIENCE, move || {
+            super::terminal::print(true, &text);
+        });
+    } else {
+        super::terminal::print(true, text);
+    }
+}
+
 /// Writes a text to every console that can be written to, but not to the one that stderr is. What a console does not take
 /// within a second is lost.
 pub fn write(text: &str) {
-    let own = std::io::stderr().as_fd().try_clone_to_owned().ok();
-    let own = own
-        .and_then(|own| File::from(own).metadata().ok())
-        .filter(|about| about.file_type().is_char_device())
-        .map(|about| about.rdev());
-    let consoles = names(&std::fs::read_to_string(CONSOLES).unwrap_or_default())
-        .into_iter()
-        .map(|name| Path::new("/dev").join(name));
-    write_to(consoles, text, own, PATIENCE);
+    let text = text.to_owned();
+    // Even opening can wait, behind another process that closes the line.
+    within(PATIENCE.saturating_mul(2), move || {
+        let own = std::io::stderr().as_fd().try_clone_to_owned().ok();
+        let own = own
+            .and_then(|own| File::from(own).metadata().ok())
+            .filter(|about| about.file_type().is_char_device())
+            .map(|about| about.rdev());
+        let listed = listed(&std::fs::read_to_string(CONSOLES).unwrap_or_default());
+        let consoles = listed
+            .into_iter()
+            .filter(|console| !(console.preferred && own == Some(DEV_CONSOLE)))
+            .map(|console| Path::new("/dev").join(console.name));
+        write_to(consoles, &text, own, PATIENCE);
+    });
+}
+
+/// Does something in a thread of its own, and stops waiting for it after a while.
+fn within(patience: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, over) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::Builder::new().spawn(move || {
+        work();
+        drop(done);
+    });
+    if thread.is_ok() {
+        // Either way of coming back means that there is nothing more to wait for.
+        let _told = over.recv_timeout(patience);
+    }
+}
+
+/// The device number of `/dev/console`, which is another name of the preferred console (Documentation/admin-guide/devices.txt).
+const DEV_CONSOLE: u64 = nix::sys::stat::makedev(5, 1);
+
+/// A console as the kernel lists it.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    name: String,
+    /// Whether `/dev/console` is this one
+    preferred: bool,
 }
 
 /// Names of the consoles that can be written to: `ttyS0                -W- (EC p a)    4:64`. Without any, the one that
 /// stands for whatever there is.
-fn names(table: &str) -> Vec<String> {
-    let mut names: Vec<String> = table
+fn listed(table: &str) -> Vec<Listed> {
+    let mut consoles: Vec<Listed> = table
         .lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace();
             let (name, abilities) = (words.next()?, words.next()?);
             let good = abilities.contains('W') && !name.contains('/') && !name.starts_with('.');
-            good.then(|| name.to_owned())
+            let flags = line.split_once('(').map_or("", |(_, rest)| rest);
+            let flags = flags.split_once(')').map_or("", |(flags, _)| flags);
+            good.then(|| Listed {
+                name: name.to_owned(),
+                preferred: flags.contains('C'),
+            })
         })
         .collect();
-    if names.is_empty() {
-        names.push(String::from("console"));
+    if consoles.is_empty() {
+        consoles.push(Listed {
+            name: String::from("console"),
+            preferred: true,
+        });
     }
-    names
+    consoles
 }
 
 /// A console with what is still to be written to it.
@@ -181,9 +232,25 @@ mod tests {
                      braille0             R-- (E     )\n\
                      netcon0              --- (E     )\n\
                      ../kmsg              -W- (E   p a)    4:64\n";
-        assert_eq!(names(table), ["tty0", "ttyS0"]);
-        assert_eq!(names(""), ["console"]);
-        assert_eq!(names("\n x"), ["console"]);
+        let found = |table: &str| -> Vec<(String, bool)> {
+            let all = listed(table).into_iter();
+            all.map(|console| (console.name, console.preferred)).collect()
+        };
+        assert_eq!(found(table), [("tty0".into(), true), ("ttyS0".into(), false)]);
+        assert_eq!(found(""), [("console".into(), true)]);
+        assert_eq!(found("\n x"), [("console".into(), true)]);
+    }
+
+    #[test]
+    fn what_hangs_is_left() {
+        let begin = Instant::now();
+        within(Duration::from_millis(50), || {
+            std::thread::sleep(Duration::from_secs(20));
+        });
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        let (done, told) = std::sync::mpsc::channel();
+        within(Duration::from_secs(20), move || done.send(7).unwrap());
+        assert_eq!(told.try_recv(), Ok(7), "what ends is waited for");
     }
 
     /// The two ends of a pty: what a person sees, and the path of the line.
