@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::events::Untold;
+use crate::events::Report;
 use crate::fetch::Fetch;
 use crate::fetch::network::Network;
 use crate::fetch::settings::Settings;
@@ -32,7 +32,7 @@ pub struct Edges {
     /// The network
     pub network: Network,
     /// Who is told what happens
-    pub events: Untold,
+    pub events: Report,
 }
 
 impl Edges {
@@ -49,7 +49,7 @@ impl Edges {
             network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
             host: Host,
-            events: Untold,
+            events: Report::default(),
         }
     }
 
@@ -62,6 +62,7 @@ impl Edges {
             .unwrap_or_else(|| PathBuf::from(OEM_DIR));
         let mut fetch = Fetch::new(&self.network, &self.host, &self.clock, oem, settings);
         fetch.reach = &Kernel;
+        fetch.events = &self.events;
         fetch
     }
 

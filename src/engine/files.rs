@@ -39,14 +39,16 @@ pub fn carry_out(
             Some(plan) => plan,
             None => match plan_phase(*phase, input, world.view()) {
                 None => continue,
-                Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?,
+                Some(planned) => {
+                    planned.map_err(|error| Failure::from_plan(Stage::Files, Some(*phase), &error))?
+                }
             },
         };
         untouched &= plan.steps.is_empty();
         let keys = written_keys(input.config, &plan);
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
+            .map_err(|error| Failure::from_advance(Stage::Files, *phase, &error))?;
         for (user, path) in keys {
             world.keys_written(user, &path);
         }

@@ -15,6 +15,6 @@ pub(super) fn report(document: &str, report: &Report) {
 }
 
 /// The SHA-512 of a document, by which two boots can be compared.
-pub(super) fn digest(document: &str, bytes: &[u8]) {
-    tracing::debug!("{document}: {} bytes, SHA512 {}", bytes.len(), Digest::of(bytes));
+pub(super) fn digest(document: &str, bytes: &[u8], sha512: Digest) {
+    tracing::debug!("{document}: {} bytes, SHA512 {sha512}", bytes.len());
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Audience;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Source};
@@ -21,7 +22,7 @@ use crate::sys::runner::NoPrograms;
 pub fn plan(args: &PlanArgs) -> u8 {
     match show(args) {
         Ok(code) => code,
-        Err(failure) => super::tell(&failure.exit(1), true),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal),
     }
 }
 
@@ -64,8 +65,7 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             strict: false,
             phases: &super::files::PHASES,
         };
-        stage::predict(&job, &edges, &progress, &mut world)
-            .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))?;
+        stage::predict(&job, &edges, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
     }
     let plans = stage::plans(world);
     super::run::say_unread(&probe);

@@ -42,8 +42,8 @@ pub struct Job<'a> {
 
 /// Carries a stage out.
 pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(job.stage), error);
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     let stage = job.stage;
     if matches!(stage, Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount) {
         return Ok(());
@@ -65,10 +65,11 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
         let plan = crate::stages::fetch::plan(stage, job.found);
         return world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(stage, &error));
+            .map_err(|error| Failure::from_advance(stage, Phase::Config, &error));
     }
 
-    let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
+    let unfinished = progress::read(&sysroot)
+        .map_err(|error| failed(&error).doing("read what an earlier run has done"))?;
     let config = config_digest(job.config)?;
     heed(&unfinished, config, job.strict)?;
     let live = is_live_image(&sysroot, edges);
@@ -92,8 +93,13 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
-    sysroot.sync_touched().map_err(|error| failed(&error))?;
-    world.into_record().finish().map_err(|error| failed(&error))
+    sysroot
+        .sync_touched()
+        .map_err(|error| failed(&error).doing("make durable what was done"))?;
+    world
+        .into_record()
+        .finish()
+        .map_err(|error| failed(&error).doing("write down that everything is done"))
 }
 
 /// Predicts a stage over a world that may have been predicted already.
@@ -103,14 +109,14 @@ pub fn predict(
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     match job.stage {
         Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => Ok(()),
         Stage::FetchOffline | Stage::Fetch => {
             let plan = crate::stages::fetch::plan(job.stage, job.found);
             world
                 .advance(plan)
-                .map_err(|error| Failure::from_advance(job.stage, &error))
+                .map_err(|error| Failure::from_advance(job.stage, Phase::Config, &error))
         }
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
@@ -130,12 +136,10 @@ pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
     Sysroot::open(root).map_err(|error| {
         Failure::text(
             Some(stage),
-            format!(
-                "cannot use {} as the root: {}; it must be an existing directory",
-                root.display(),
-                chain(&error)
-            ),
+            format!("cannot use {} as the root: {}", root.display(), chain(&error)),
+            "it must be an existing directory",
         )
+        .doing("open the root")
     })
 }
 
@@ -187,7 +191,8 @@ fn key_fragments(edges: &Edges) -> Result<bool, Failure> {
         Some(Some("false" | "0")) => Ok(false),
         Some(_) => Err(Failure::text(
             None,
-            "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT is neither true, 1, false nor 0; correct it in the environment",
+            "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT is neither true, 1, false nor 0",
+            "correct it in the environment",
         )),
     }
 }
@@ -216,8 +221,8 @@ fn heed(unfinished: &Progress, config: Digest, strict: bool) -> Result<(), Failu
         }
         Some(_) if strict => Err(Failure::text(
             Some(Stage::Files),
-            "an earlier run with another config did not finish, and ignition.rerun=strict is set; give the same config, \
-             wipe the root, or remove /.ignition-progress from it",
+            "an earlier run with another config did not finish, and ignition.rerun=strict is set",
+            "give the same config, wipe the root, or remove /.ignition-progress from it",
         )),
         Some(_) => {
             crate::log::notice(

@@ -7,7 +7,7 @@ pub mod progress;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::events::{Done, Event, Events, Outcome};
+use crate::events::{Done, Event, Events, Outcome, line};
 use crate::fetch::{FetchError, Fetcher};
 use crate::plan::render::subject;
 use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
@@ -53,9 +53,11 @@ impl std::fmt::Debug for Machine<'_> {
 pub struct StepError {
     /// The place in the config that asks for the step
     pub cause: Pointer,
+    /// The step: `create /etc/motd`. Fit for a terminal
+    pub operation: String,
     /// What happened
     #[source]
-    pub problem: ExecError,
+    pub problem: Box<ExecError>,
 }
 
 /// Why a step could not be done.
@@ -114,7 +116,8 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
     if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
         record.begin(plan).map_err(|error| StepError {
             cause: first.cause.clone(),
-            problem: error.into(),
+            operation: "write down that a run has begun".to_owned(),
+            problem: Box::new(error.into()),
         })?;
     }
     for step in &plan.steps {
@@ -137,16 +140,31 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
         let result = if (machine.stop)() {
             Err(ExecError::Stopped)
         } else {
+            if line::may_take_long(&step.action) {
+                machine.events.tell(&Event::StepBegins {
+                    stage: plan.stage,
+                    phase: plan.phase,
+                    step,
+                });
+            }
             run_step(step, machine, record)
         };
         let took = machine.clock.monotonic().saturating_sub(begun);
         match result {
             Ok(done) => tell(Outcome::Done, took, done),
             Err(problem) => {
-                tell(Outcome::Failed(&chain(&problem)), took, Done::default());
+                let done = Done {
+                    attempts: match &problem {
+                        ExecError::Fetch { source, .. } => source.attempts(),
+                        _ => None,
+                    },
+                    ..Done::default()
+                };
+                tell(Outcome::Failed(&chain(&problem)), took, done);
                 return Err(StepError {
                     cause: step.cause.clone(),
-                    problem,
+                    operation: format!("{} {}", step.change.word(), subject(&step.action)),
+                    problem: Box::new(problem),
                 });
             }
         }
@@ -177,10 +195,15 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
                 HostFile::NeedNet => machine.host.create_empty(path),
                 HostFile::Cache | HostFile::Origins => machine.host.write_atomic(path, bytes.reveal(), *mode),
             };
-            written.map_err(|source| ExecError::Write {
-                path: path.display().to_string(),
-                source,
-            })
+            return written
+                .map(|()| Done {
+                    bytes: Some(u64::try_from(bytes.reveal().len()).unwrap_or(u64::MAX)),
+                    ..Done::default()
+                })
+                .map_err(|source| ExecError::Write {
+                    path: path.display().to_string(),
+                    source,
+                });
         }
         Action::CreateGroup(group) => {
             start(machine, Tool::Groupadd, accounts::groupadd(group))?;

@@ -23,6 +23,8 @@ pub enum Method {
     Get,
     /// `PUT`, without a body: tokens of metadata services
     Put,
+    /// `POST`, for the report
+    Post,
 }
 
 /// One request.
@@ -36,6 +38,8 @@ pub struct Request {
     pub shown: String,
     /// All headers that are sent beside `Host`
     pub headers: Vec<(String, Hidden)>,
+    /// The body; empty = none
+    pub body: Vec<u8>,
     /// Time until the answer's headers are there; `None` = without end
     pub header_timeout: Option<Duration>,
     /// Time until all of it, the body too, must be over; `None` = without end

@@ -18,6 +18,7 @@ pub mod limit;
 pub mod network;
 pub mod oem;
 pub mod pem;
+pub mod post;
 pub mod proxy;
 mod running;
 pub mod settings;
@@ -27,6 +28,7 @@ mod told;
 pub mod verified;
 mod verifier;
 pub mod web;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -37,6 +39,7 @@ use crate::config::grammar::data_url::DataUrlError;
 use crate::config::grammar::url::display;
 use crate::config::types::{Ignition, Resource};
 
+use crate::events::{Events, Fetched, Untold};
 use crate::sys::reach::{Blind, Reachability};
 use crate::sys::{Clock, HostFiles};
 use http::{Http, Method, Trust};
@@ -239,6 +242,8 @@ pub struct Fetch<'a> {
     pub settings: Settings,
     /// Whether others can be reached; nothing is known to begin with
     pub reach: &'a dyn Reachability,
+    /// Who is told what was fetched whole
+    pub events: &'a dyn Events,
     /// Bundles of certificate authorities that were fetched, by source
     authorities: BTreeMap<String, Vec<u8>>,
 }
@@ -260,6 +265,7 @@ impl<'a> Fetch<'a> {
             offline: false,
             settings,
             reach: &Blind,
+            events: &Untold,
             authorities: BTreeMap::new(),
         }
     }
@@ -292,7 +298,7 @@ impl<'a> Fetch<'a> {
         if let Some(bytes) = self.authorities.get(&key) {
             return Ok(bytes.clone());
         }
-        let bytes = read_all(self.open(resource)?, AUTHORITY_LIMIT, &shown(resource))?;
+        let bytes = self.whole(Fetched::Authorities, resource, AUTHORITY_LIMIT)?;
         self.authorities.insert(key, bytes.clone());
         Ok(bytes)
     }

@@ -100,11 +100,13 @@ impl Http for Network {
             let method = match request.method {
                 Method::Get => reqwest::Method::GET,
                 Method::Put => reqwest::Method::PUT,
+                Method::Post => reqwest::Method::POST,
             };
-            Ok(client
-                .request(method, url.clone())
-                .headers(headers.clone())
-                .send())
+            let mut builder = client.request(method, url.clone()).headers(headers.clone());
+            if !request.body.is_empty() {
+                builder = builder.body(request.body.clone());
+            }
+            Ok(builder.send())
         };
         let ends = Ends {
             connect,

@@ -131,6 +131,7 @@ impl<'a> Web<'a> {
                 url: call.url.clone(),
                 shown: shown.clone(),
                 headers: headers.clone(),
+                body: Vec::new(),
                 header_timeout: settings.headers,
                 budget: None,
                 limit: budget.limit,
@@ -351,6 +352,7 @@ fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Put => "PUT",
+        Method::Post => "POST",
     }
 }
 

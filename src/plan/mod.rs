@@ -368,3 +368,29 @@ pub enum Action {
         entry: String,
     },
 }
+
+impl Action {
+    /// Its name in plans and reports, as it is serialised.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::FetchConfig { .. } => "fetchConfig",
+            Self::WriteHostFile { .. } => "writeHostFile",
+            Self::CreateGroup(_) => "createGroup",
+            Self::ModifyGroup(_) => "modifyGroup",
+            Self::DeleteGroup { .. } => "deleteGroup",
+            Self::AdoptGroup { .. } => "adoptGroup",
+            Self::AdoptUser { .. } => "adoptUser",
+            Self::CreateUser(_) => "createUser",
+            Self::ModifyUser(_) => "modifyUser",
+            Self::DeleteUser { .. } => "deleteUser",
+            Self::SetPassword { .. } => "setPassword",
+            Self::Remove { .. } => "remove",
+            Self::MakeDirectory { .. } => "makeDirectory",
+            Self::WriteFile { .. } => "writeFile",
+            Self::SetAccess { .. } => "setAccess",
+            Self::MakeSymlink { .. } => "makeSymlink",
+            Self::MakeHardLink { .. } => "makeHardLink",
+            Self::DisableUnit { .. } => "disableUnit",
+        }
+    }
+}

@@ -19,6 +19,26 @@ pub trait Clock: Sync {
     fn is_stop_asked(&self) -> bool;
 }
 
+/// A moment, by the time of day and by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970, UTC
+    pub unix: Duration,
+    /// Since the kernel started, as its log and the journal count it; 0 if that is not known
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        let uptime = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+        Self {
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            uptime: uptime.map(Duration::from).unwrap_or_default(),
+        }
+    }
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {

@@ -7,7 +7,9 @@
 )]
 
 pub mod accounts;
+pub mod append;
 pub mod clock;
+pub mod consoles;
 pub mod environment;
 pub mod host;
 pub mod journal;

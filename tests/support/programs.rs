@@ -181,7 +181,7 @@ pub(crate) fn have(program: &str) -> bool {
 }
 
 /// Says that a test is skipped, and why. In CI that is a failure: what CI lacks it installs.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
     eprintln!("skipped: {why}");
 }
