@@ -271,7 +271,7 @@ mod tests {
         let mut line = open(&blocked_path).unwrap();
         let mut refused = 0;
         while refused < 5 {
-            if line.write(b"x").is_ok() {
+            if line.write_all(b"x").is_ok() {
                 refused = 0;
             } else {
                 // What was written moves on a little later, and makes room once more.

@@ -25,8 +25,8 @@ pub(crate) fn fill(path: &Path) -> File {
     // What was written moves on a little later, and makes room once more.
     let mut refused = 0;
     while refused < 5 {
-        match line.write(b"x") {
-            Ok(_) => refused = 0,
+        match line.write_all(b"x") {
+            Ok(()) => refused = 0,
             Err(_) => {
                 refused += 1;
                 std::thread::sleep(std::time::Duration::from_millis(20));
