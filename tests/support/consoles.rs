@@ -22,7 +22,17 @@ pub(crate) fn fill(path: &Path) -> File {
         .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
         .open(path)
         .unwrap();
-    while line.write(&[b'x'; 512]).is_ok() {}
+    // What was written moves on a little later, and makes room once more.
+    let mut refused = 0;
+    while refused < 5 {
+        match line.write_all(b"x") {
+            Ok(()) => refused = 0,
+            Err(_) => {
+                refused += 1;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    }
     line
 }
 
