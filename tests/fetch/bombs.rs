@@ -72,7 +72,7 @@ fn contents_that_fill_the_disk_leave_nothing() {
         let ran = machine.with(files_stage(&config, root.path()), &shell).run();
         ran.expect_code(1);
         assert!(
-            ran.stderr.contains("No space left on device") && ran.stderr.contains("/opt/zeroes"),
+            ran.stdout.contains("No space left on device") && ran.stdout.contains("/opt/zeroes"),
             "{ran}"
         );
         let after = fs::read_to_string(after).unwrap();

@@ -222,7 +222,7 @@ fn the_deadline_of_the_kernel_command_line_ends_every_wait() {
                         took > Duration::from_millis(2800) && took < Duration::from_secs(5),
                         "{url}: {took:?}"
                     );
-                    let errors = &ran.stderr;
+                    let errors = &ran.stdout;
                     assert!(errors.contains("ignition.fetch.deadline"), "{ran}");
                     assert!(errors.contains(part), "{part}: {ran}");
                     assert!(!ran.output().contains("canary"), "{ran}");
@@ -266,7 +266,7 @@ fn the_deadline_counts_in_the_files_stage_and_for_all_files_together() {
             took > Duration::from_millis(2800) && took < Duration::from_secs(5),
             "{took:?}"
         );
-        assert!(ran.stderr.contains("ignition.fetch.deadline"), "{ran}");
+        assert!(ran.stdout.contains("ignition.fetch.deadline"), "{ran}");
         assert!(!root.at("opt/b").exists());
     });
 }
@@ -278,7 +278,7 @@ fn the_deadline_does_not_lengthen_and_a_wrong_one_is_ignored() {
         let (ran, took, _) = files_from(&url, "ignition.fetch.deadline=1h", Some(1));
         ran.expect_code(1);
         assert!(took < Duration::from_secs(4), "{took:?}");
-        assert!(ran.stderr.contains("ignition.timeouts.httpTotal"), "{ran}");
+        assert!(ran.stdout.contains("ignition.timeouts.httpTotal"), "{ran}");
         let (ran, _, _) = files_from(&url, "ignition.fetch.deadline=soon", Some(1));
         ran.expect_code(1);
         let part = "WARNING  : files: ignition.fetch.deadline=soon on the kernel command line is ignored: ";
@@ -360,7 +360,7 @@ fn a_cut_body_fails_the_stage_and_says_how_much_came() {
         let ran = fetch_stage(directory.path(), &config(&server.url("/"), &json!({}))).run();
         ran.expect_code(1);
         assert!(
-            ran.stderr
+            ran.stdout
                 .contains("the connection broke off when 9 of 100 bytes have come"),
             "{ran}"
         );
@@ -393,7 +393,7 @@ fn a_stalled_fetch_is_stopped_by_sigterm() {
                 timed(&program.under(["timeout", "--preserve-status", "-s", "TERM", "-k", "8", "1"]));
             ran.expect_code(1);
             assert!(took < Duration::from_secs(3), "{took:?}: {ran}");
-            assert!(ran.stderr.contains(part), "{part}: {ran}");
+            assert!(ran.stdout.contains(part), "{part}: {ran}");
         }
     });
 }

@@ -17,7 +17,9 @@ use crate::engine::state::StateError;
 use crate::engine::system::SystemError;
 use crate::exec::ExecError;
 use crate::fetch::FetchError;
+use crate::fetch::gunzip::GunzipError;
 use crate::fetch::hash::HashMismatch;
+use crate::fetch::limit::TooLarge;
 use crate::fetch::oem::OemError;
 use crate::platform::PlatformError;
 use crate::stages::Problem;
@@ -77,7 +79,8 @@ fn exec(error: &ExecError) -> Option<String> {
         ExecError::Root(error) | ExecError::Accounts(AccountsError::Sysroot(error)) => sysroot(error),
         ExecError::Run(error) => run(error),
         ExecError::Fetch { source, .. } => fetch(source),
-        ExecError::Copy { source, .. } | ExecError::Write { source, .. } => input_output(source),
+        ExecError::Copy { source, .. } => Some(arriving(source)),
+        ExecError::Write { source, .. } => input_output(source),
         ExecError::Stopped => Some("run again to continue where it left off".to_owned()),
         _ => None,
     }
@@ -130,17 +133,15 @@ fn fetch(error: &FetchError) -> Option<String> {
         FetchError::ProxyUser { .. } | FetchError::Proxy { .. } => {
             Some("correct ignition.proxy in the config".to_owned())
         }
-        FetchError::Timeout { .. } => Some(
-            "check the network of this machine and that the server answers; to wait longer, raise \
-             ignition.timeouts.httpTotal"
-                .to_owned(),
-        ),
+        FetchError::Timeout { limit, .. } => Some(format!(
+            "check the network of this machine and that the server answers; to wait longer, raise {limit}"
+        )),
         FetchError::Stopped { .. } => Some("run again to continue where it left off".to_owned()),
         FetchError::Redirects { .. } => {
             Some("correct the server's redirects, or name the last URL in the config".to_owned())
         }
         FetchError::NeedNet { .. } => Some("run the stage fetch, which has the network".to_owned()),
-        FetchError::Read { source, .. } => input_output(source),
+        FetchError::Read { source, .. } => Some(arriving(source)),
         FetchError::Data(_) => Some("correct the data: URL in the config".to_owned()),
         FetchError::Invalid { .. } => Some("correct the URL in the config".to_owned()),
         FetchError::Authority { .. } => Some("the source must hold certificates in PEM form".to_owned()),
@@ -225,6 +226,20 @@ fn system(error: &SystemError) -> Option<String> {
         SystemError::Io { source, .. } => input_output(source),
         SystemError::Parse { source, .. } => source.advice(),
     }
+}
+
+/// What to do about contents that did not come whole.
+fn arriving(error: &io::Error) -> String {
+    let inner = error.get_ref();
+    if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<GunzipError>) {
+        return "let the source hold whole gzip data, or take compression out of the config".to_owned();
+    }
+    if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooLarge>) {
+        return "check the source: nothing of that size is meant to be there".to_owned();
+    }
+    input_output(error).unwrap_or_else(|| {
+        "check that the server sends all of it, and the network on the way; then boot again".to_owned()
+    })
 }
 
 /// What to do about an error of the system; or of a reader that says by one that the hash is another.
