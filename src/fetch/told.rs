@@ -183,6 +183,11 @@ fn advice(text: &str) -> Option<&'static str> {
             "what listens there does not speak TLS: check the port, or write http: instead of https:",
         ),
         (
+            "received fatal alert: HandshakeFailure",
+            "the server and this program know no common way of TLS: it takes TLS 1.2 or 1.3, and a certificate whose key is \
+             RSA, P-256, P-384 or Ed25519 (not P-521)",
+        ),
+        (
             "connection closed before message completed",
             "the server closed the connection without an answer",
         ),

@@ -58,6 +58,28 @@ impl Nginx {
             fs::write(at("own.key"), key.serialize_pem()).unwrap();
             certificate.der().to_vec()
         };
+        // Keys on P-521 are not what ring makes.
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=large",
+            ])
+            .args(["-pkeyopt", "ec_paramgen_curve:secp521r1", "-addext"])
+            .arg(format!("subjectAltName=IP:{FAR}"))
+            .arg("-keyout")
+            .arg(at("large.key"))
+            .arg("-out")
+            .arg(at("large.pem"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         fs::create_dir(at("www")).unwrap();
         fs::write(at("www/file"), "contents").unwrap();
         fs::write(at("www/text.txt"), "text that packs well ".repeat(500)).unwrap();
@@ -127,6 +149,7 @@ fn configuration(directory: &TempDir) -> String {
         secure(8441, "expired", "TLSv1.3"),
         secure(8442, "early", "TLSv1.3"),
         secure(8443, "other", "TLSv1.3"),
+        secure(8445, "large", "TLSv1.2 TLSv1.3"),
         secure(8444, "own", "TLSv1.3"),
     ]
     .concat();
@@ -291,6 +314,7 @@ fn certificates() {
                 ["CaUsedAsEndEntity", "certificateAuthorities"],
             ),
             (443, &Vec::new(), ["UnknownIssuer", "certificateAuthorities"]),
+            (8445, &nginx.authority, ["HandshakeFailure", "not P-521"]),
             (80, &nginx.own, ["does not speak TLS", "write http:"]),
         ] {
             let error = hasty(trust).error(&at(port));
