@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::proxy::Via;
+use super::stop::Stop;
 use crate::config::types::Hidden;
 
 /// Certificates that are trusted beside the system's, in DER.
@@ -46,6 +47,8 @@ pub struct Request {
     pub via: Option<Via>,
     /// What is said beside the URL while it is waited for: the attempt, and how the last one failed
     pub note: String,
+    /// Ends it
+    pub stop: Stop,
 }
 
 /// An answer. The body may be read until it ends; it fails if it is cut short or the deadline passes.
@@ -78,6 +81,9 @@ pub enum HttpError {
     /// The budget is used up
     #[error("the time for it is over")]
     Deadline,
+    /// Whoever asked for it has enough
+    #[error("stopped on request")]
+    Stopped,
     /// The request itself is of no use
     #[error("{0}")]
     Invalid(String),
@@ -88,7 +94,7 @@ impl HttpError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(_) | Self::HeaderTimeout(_) => true,
-            Self::Deadline | Self::Invalid(_) => false,
+            Self::Deadline | Self::Stopped | Self::Invalid(_) => false,
         }
     }
 }

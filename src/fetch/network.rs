@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::http::{Http, HttpError, Method, Request, Response, Trust};
 use super::proxy::Via;
+use super::stop::{LOOK_EVERY, Stop};
 use super::{tls, web};
 
 /// Time that a connection may take, TLS included.
@@ -106,7 +107,7 @@ impl Http for Network {
             value.set_sensitive(true);
             builder = builder.header(header, value);
         }
-        let runtime = Running::new()?;
+        let runtime = Running::new(request.stop.clone())?;
         let started = Instant::now();
         // A time too far away to be counted is no end.
         let after = |time: Duration| started.checked_add(time);
@@ -127,6 +128,7 @@ impl Http for Network {
                     Some(via) => tell_of_proxy(&text, via, connect && !tunnel),
                 }));
             }
+            None if request.stop.is_asked() => return Err(HttpError::Stopped),
             None => {
                 let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 return Err(match request.header_timeout {
@@ -215,32 +217,46 @@ fn tell(error: reqwest::Error) -> String {
 }
 
 /// A runtime that does not wait for its blocking threads when it is dropped.
-struct Running(Option<Runtime>);
+struct Running {
+    /// Gone only while it is dropped
+    runtime: Option<Runtime>,
+    stop: Stop,
+}
 
 impl Running {
-    fn new() -> Result<Self, HttpError> {
+    fn new(stop: Stop) -> Result<Self, HttpError> {
         tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
-            .map(|runtime| Self(Some(runtime)))
+            .map(|runtime| Self {
+                runtime: Some(runtime),
+                stop,
+            })
             .map_err(|error| HttpError::Invalid(format!("cannot start a runtime for the network: {error}")))
     }
 
-    /// Waits for `future` until `end`; says every ten seconds that it does. `None`: it is past the end.
+    /// Waits for `future` until `end`; says every ten seconds that it does. `None`: it is past the end, or was stopped.
     fn wait<T>(&self, future: impl Future<Output = T>, end: Option<Instant>, what: &str) -> Option<T> {
         let started = Instant::now();
-        self.0.as_ref()?.block_on(async {
+        let mut say = started.checked_add(SAY_EVERY)?;
+        self.runtime.as_ref()?.block_on(async {
             let mut future = pin!(future);
             loop {
-                let now = Instant::now();
-                let left = end.map_or(SAY_EVERY, |end| end.saturating_duration_since(now).min(SAY_EVERY));
+                let left = end.map_or(LOOK_EVERY, |end| {
+                    end.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
+                });
                 if let Ok(value) = tokio::time::timeout(left, &mut future).await {
                     return Some(value);
                 }
-                if end.is_some_and(|end| Instant::now() >= end) {
+                let now = Instant::now();
+                if self.stop.is_asked() || end.is_some_and(|end| now >= end) {
                     return None;
                 }
+                if now < say {
+                    continue;
+                }
+                say = now.checked_add(SAY_EVERY)?;
                 tracing::info!("still waiting for {what}, {} s now", started.elapsed().as_secs());
             }
         })
@@ -249,7 +265,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -278,6 +294,9 @@ impl Read for Body {
                 Some(Ok(Some(chunk))) => self.chunk = io::Cursor::new(chunk.to_vec()),
                 Some(Ok(None)) => return Ok(0),
                 Some(Err(error)) => return Err(io::Error::other(tell(error))),
+                None if self.runtime.stop.is_asked() => {
+                    return Err(io::Error::other(HttpError::Stopped));
+                }
                 None => {
                     return Err(io::Error::new(
                         io::ErrorKind::TimedOut,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::types::{Proxy, Timeouts};
 
 use super::http::Trust;
+use super::stop::Stop;
 
 /// Time that a server has to begin its answer, if the config does not say.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ pub struct Settings {
     pub trust: Arc<Trust>,
     /// Budget that no config can raise: somebody waits at a terminal. `None` = as the config says
     pub most: Option<Duration>,
+    /// Ends what is fetched so
+    pub stop: Stop,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             proxy: Proxy::default(),
             trust: Arc::default(),
             most: None,
+            stop: Stop::default(),
         }
     }
 

@@ -100,6 +100,12 @@ impl<'a> Web<'a> {
                         },
                     });
                 }
+                Err(Attempt::Http(error @ HttpError::Stopped)) => {
+                    return Err(FetchError::Stopped {
+                        url: shown,
+                        last: last.unwrap_or_else(|| error.to_string()),
+                    });
+                }
                 Err(Attempt::Http(error)) if error.is_transient() => error.to_string(),
                 Err(Attempt::Http(error)) => {
                     return Err(FetchError::Invalid {
@@ -121,8 +127,9 @@ impl<'a> Web<'a> {
                     last: failed,
                 });
             }
-            self.clock.sleep(wait);
-            if self.clock.is_stop_asked() {
+            let enough = || self.clock.is_stop_asked() || settings.stop.is_asked();
+            self.clock.sleep_unless(wait, &enough);
+            if enough() {
                 return Err(FetchError::Stopped {
                     url: shown,
                     last: failed,
@@ -153,6 +160,7 @@ impl<'a> Web<'a> {
             trust: settings.trust.clone(),
             via: None,
             note,
+            stop: settings.stop.clone(),
         };
         for _ in 0..=MOST_REDIRECTS {
             let stop = |problem: String| {

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: roots, snapshots of trees, runs of the binary, generated configs.
 
 pub(crate) mod generate;
+pub(crate) mod pages;
 pub(crate) mod programs;
 pub(crate) mod random;
 pub(crate) mod root;

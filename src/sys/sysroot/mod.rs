@@ -265,6 +265,11 @@ impl Sysroot {
         sync().map_err(|errno| SysrootError::new("sync the directory", path, errno))
     }
 
+    /// A directory as a starting point; links are followed.
+    fn directory(&self, path: &RootPath) -> nix::Result<OwnedFd> {
+        self.resolver.open_directory(self.root.as_fd(), path.relative())
+    }
+
     /// The parent of a path as a starting point, and the last component; `.` in the root itself for `/`.
     fn place<'p>(&self, path: &'p RootPath) -> nix::Result<(OwnedFd, &'p OsStr)> {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else {

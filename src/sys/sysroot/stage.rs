@@ -74,11 +74,24 @@ impl Sysroot {
     /// Begins a file that [`StagedFile::commit`] puts in its place. Until then it has another name, mode 0600 and belongs to
     /// this process; dropped uncommitted, it is removed.
     pub fn stage_file(&self, path: &RootPath) -> Result<StagedFile<'_>, SysrootError> {
+        self.stage_file_in(None, path)
+    }
+
+    /// As [`Sysroot::stage_file`], but in another directory until it is put in its place, whose own may not be there yet. Both
+    /// must be on one filesystem, or [`StagedFile::commit`] fails (`EXDEV`).
+    pub fn stage_file_in(
+        &self,
+        directory: Option<&RootPath>,
+        path: &RootPath,
+    ) -> Result<StagedFile<'_>, SysrootError> {
         let stage = || -> nix::Result<StagedFile<'_>> {
-            let (parent, name) = self.place(path)?;
-            if path.is_root() {
+            let Some(name) = path.name() else {
                 return Err(Errno::EISDIR);
-            }
+            };
+            let parent = match directory {
+                None => self.place(path)?.0,
+                Some(directory) => self.directory(directory)?,
+            };
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::S_IRUSR | Mode::S_IWUSR;
             let (temporary, file) = with_temporary_name(|name| openat(&parent, name, flags, mode))?;
@@ -87,6 +100,7 @@ impl Sysroot {
                 path: path.clone(),
                 parent,
                 name: name.to_owned(),
+                elsewhere: directory.is_some(),
                 temporary: Some(temporary),
                 file: file.into(),
             })
@@ -135,6 +149,8 @@ pub struct StagedFile<'a> {
     path: RootPath,
     parent: OwnedFd,
     name: OsString,
+    /// Whether `parent` is not the directory where it will be
+    elsewhere: bool,
     /// `None` once it has its final name
     temporary: Option<OsString>,
     file: File,
@@ -173,19 +189,20 @@ impl StagedFile<'_> {
             if durably {
                 fsync(&self.file)?;
             }
+            let place = if self.elsewhere {
+                Some(self.sysroot.place(&self.path)?.0)
+            } else {
+                None
+            };
+            let place = place.as_ref().unwrap_or(&self.parent);
             if let Some(temporary) = &self.temporary {
-                renameat(
-                    &self.parent,
-                    temporary.as_os_str(),
-                    &self.parent,
-                    self.name.as_os_str(),
-                )?;
+                renameat(&self.parent, temporary.as_os_str(), place, self.name.as_os_str())?;
                 self.temporary = None;
             }
             if durably {
-                fsync(open_to_list(&self.parent, OsStr::new("."))?)?;
+                fsync(open_to_list(place, OsStr::new("."))?)?;
             }
-            self.sysroot.touch(&self.parent)
+            self.sysroot.touch(place)
         };
         finish().map_err(|errno| SysrootError::new("put in place", &self.path, errno))
     }
