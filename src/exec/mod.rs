@@ -121,6 +121,8 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             problem: error.into(),
         })?;
     }
+    // Programs may have run since the last plan.
+    machine.root.forget_directories();
     let ahead = Ahead::new(plan, machine.root, machine.fetcher);
     ahead.run(|| execute_steps(plan, machine, record, &ahead))
 }
@@ -274,6 +276,9 @@ fn id(owner: &Owner) -> Result<u32, ExecError> {
 fn start(machine: &Machine<'_>, tool: Tool, args: Vec<OsString>) -> Result<(), ExecError> {
     let mut all: Vec<OsString> = vec!["--root".into(), machine.root.path().into()];
     all.extend(args);
-    machine.runner.run(&Invocation::new(tool, all))?;
+    let ran = machine.runner.run(&Invocation::new(tool, all));
+    // It may have removed a home, or made one.
+    machine.root.forget_directories();
+    ran?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
@@ -85,13 +86,10 @@ impl Sysroot {
         path: &RootPath,
     ) -> Result<StagedFile<'_>, SysrootError> {
         let stage = || -> nix::Result<StagedFile<'_>> {
-            let Some(name) = path.name() else {
+            let (Some(beside), Some(name)) = (path.parent(), path.name()) else {
                 return Err(Errno::EISDIR);
             };
-            let parent = match directory {
-                None => self.place(path)?.0,
-                Some(directory) => self.directory(directory)?,
-            };
+            let parent = self.directory(directory.unwrap_or(&beside))?;
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::S_IRUSR | Mode::S_IWUSR;
             let (temporary, file) = with_temporary_name(|name| openat(&parent, name, flags, mode))?;
@@ -147,7 +145,7 @@ impl Sysroot {
 pub struct StagedFile<'a> {
     sysroot: &'a Sysroot,
     path: RootPath,
-    parent: OwnedFd,
+    parent: Arc<OwnedFd>,
     name: OsString,
     /// Whether `parent` is not the directory where it will be
     elsewhere: bool,
@@ -189,20 +187,18 @@ impl StagedFile<'_> {
             if durably {
                 fsync(&self.file)?;
             }
-            let place = if self.elsewhere {
-                Some(self.sysroot.place(&self.path)?.0)
-            } else {
-                None
+            let place = match self.path.parent() {
+                Some(parent) if self.elsewhere => self.sysroot.directory(&parent)?,
+                _ => Arc::clone(&self.parent),
             };
-            let place = place.as_ref().unwrap_or(&self.parent);
             if let Some(temporary) = &self.temporary {
-                renameat(&self.parent, temporary.as_os_str(), place, self.name.as_os_str())?;
+                renameat(&self.parent, temporary.as_os_str(), &place, self.name.as_os_str())?;
                 self.temporary = None;
             }
             if durably {
-                fsync(open_to_list(place, OsStr::new("."))?)?;
+                fsync(open_to_list(&place, OsStr::new("."))?)?;
             }
-            self.sysroot.touch(place)
+            Ok(())
         };
         finish().map_err(|errno| SysrootError::new("put in place", &self.path, errno))
     }
