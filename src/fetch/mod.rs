@@ -12,6 +12,7 @@ pub(crate) mod fake;
 pub mod gunzip;
 pub mod hash;
 pub mod http;
+mod idn;
 pub mod limit;
 pub mod network;
 pub mod oem;

@@ -8,6 +8,7 @@ use crate::config::grammar::url::display;
 use crate::config::types::Hidden;
 
 use super::http::{Http, HttpError, Method, Request, Response};
+use super::idn;
 use super::proxy::{self, Route, Via};
 use super::settings::Settings;
 use super::{Contents, FetchError};
@@ -196,7 +197,7 @@ impl<'a> Web<'a> {
                 }
             };
             let target = url
-                .join(location.reveal())
+                .join(&idn::ascii(location.reveal()))
                 .map_err(|_| stop("it redirects to something that is no URL".to_owned()))?;
             if response.status <= 303 {
                 request.method = Method::Get;
@@ -270,7 +271,8 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
         }
         Some(_) => {}
     }
-    let url = Url::parse(&text.replace('\\', "%5C")).map_err(|error| format!("it is malformed: {error}"))?;
+    let url = Url::parse(&idn::ascii(&text.replace('\\', "%5C")))
+        .map_err(|error| format!("it is malformed: {error}"))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(format!(
