@@ -3,6 +3,11 @@
 use crate::report::{Report, Severity};
 use crate::view::Digest;
 
+use super::beside::beside;
+
+/// Bytes that take longer to hash than a thread takes to start, by far.
+const WORTH_A_THREAD: usize = 1 << 20;
+
 /// The entries of a report, each with the name of its document.
 pub(super) fn report(document: &str, report: &Report) {
     for entry in &report.entries {
@@ -16,5 +21,17 @@ pub(super) fn report(document: &str, report: &Report) {
 
 /// The SHA-512 of a document, by which two boots can be compared.
 pub(super) fn digest(document: &str, bytes: &[u8]) {
-    tracing::debug!("{document}: {} bytes, SHA512 {}", bytes.len(), Digest::of(bytes));
+    digest_beside(document, bytes, || ());
+}
+
+/// The same, beside some work of which nothing is said before.
+pub(super) fn digest_beside<T>(document: &str, bytes: &[u8], work: impl FnOnce() -> T) -> T {
+    let say = |digest| tracing::debug!("{document}: {} bytes, SHA512 {digest}", bytes.len());
+    if bytes.len() < WORTH_A_THREAD {
+        say(Digest::of(bytes));
+        return work();
+    }
+    let (digest, worked) = beside(|| Digest::of(bytes), work);
+    say(digest);
+    worked
 }

@@ -75,8 +75,7 @@ pub(super) struct Sourced {
 
 /// Reads one document; its warnings are logged. `None`: it is empty, or meant for another program.
 pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, AcquireError> {
-    log::digest(name, bytes);
-    match config::parse(bytes) {
+    match log::digest_beside(name, bytes, || config::parse(bytes)) {
         Ok(parsed) => {
             log::report(name, &parsed.report);
             let mut origins = Origins::default();

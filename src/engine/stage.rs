@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::beside::beside;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::files;
@@ -77,13 +78,13 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
     let input = input(job, &facts, &unfinished);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
     let mut rehearsal = DryRun::new(&probe);
-    let digest = || config_digest(job.config);
-    let config = std::thread::scope(|scope| {
-        // Of a large config it takes a fifth of the time; without a thread to spare it comes after.
-        let beside = std::thread::Builder::new().spawn_scoped(scope, digest);
-        files::carry_out(&mut rehearsal, &input, job.phases, Vec::new())?;
-        beside.map_or_else(|_| digest(), |beside| beside.join().unwrap_or_else(|_| digest()))
-    })?;
+    // Of a large config the digest takes a fifth of the time.
+    let (config, rehearsed) = beside(
+        || config_digest(job.config),
+        || files::carry_out(&mut rehearsal, &input, job.phases, Vec::new()),
+    );
+    rehearsed?;
+    let config = config?;
     let mut rehearsed = plans(rehearsal);
     for directory in leftover_places(&unfinished) {
         // It may have been seen with them.
