@@ -14,6 +14,7 @@
     reason = "tests look at the machine from outside"
 )]
 
+mod ahead;
 mod boot;
 mod canary;
 mod cli;

@@ -301,8 +301,9 @@ fn user(
                 .map_err(failed)?
                 .ok_or_else(missing)?;
             let name = path.display().to_string();
-            let sha512 = *received.insert(Digest::of(&bytes));
-            let Some(sourced) = parse(&name, &bytes, sha512)? else {
+            let (sha512, parsed) = parse(&name, &bytes);
+            *received = Some(sha512);
+            let Some(sourced) = parsed? else {
                 // For user data this means "no config"; who names a file means that file.
                 return Err(match crate::config::parse(&bytes) {
                     Err(source) => AcquireError::Parse { name, source },
@@ -315,8 +316,9 @@ fn user(
             None => None,
             Some(provided) => {
                 output_files = provided.output_files;
-                let sha512 = *received.insert(Digest::of(&provided.bytes));
-                parse(&provided.name, &provided.bytes, sha512)?.map(|sourced| (provided.provider, sourced))
+                let (sha512, parsed) = parse(&provided.name, &provided.bytes);
+                *received = Some(sha512);
+                parsed?.map(|sourced| (provided.provider, sourced))
             }
         },
     };

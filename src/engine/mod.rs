@@ -2,6 +2,7 @@
 
 pub mod acquire;
 pub mod apply;
+mod beside;
 pub mod cache;
 pub mod cmdline;
 mod deadline;

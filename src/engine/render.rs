@@ -76,9 +76,16 @@ pub(super) struct Sourced {
 }
 
 /// Reads one document; its warnings are logged. `None`: it is empty, or meant for another program.
-pub(super) fn parse(name: &str, bytes: &[u8], sha512: Digest) -> Result<Option<Sourced>, AcquireError> {
-    log::digest(name, bytes, sha512);
-    match config::parse(bytes) {
+pub(super) fn parse(name: &str, bytes: &[u8]) -> (Digest, Result<Option<Sourced>, AcquireError>) {
+    let (sha512, parsed) = log::digest_beside(name, bytes, || config::parse(bytes));
+    (sha512, sourced(name, parsed))
+}
+
+fn sourced(
+    name: &str,
+    parsed: Result<config::Parsed, config::ParseError>,
+) -> Result<Option<Sourced>, AcquireError> {
+    match parsed {
         Ok(parsed) => {
             log::report(name, &parsed.report);
             let mut origins = Origins::default();
@@ -220,7 +227,7 @@ impl Renderer<'_, '_> {
             ReferenceError::Fetch(error) if error.is_need_net() => Stop::Error(AcquireError::NeedNet(error)),
             error => failed(error),
         })?;
-        let Some(new) = parse(&name, &bytes, Digest::of(&bytes))? else {
+        let Some(new) = parse(&name, &bytes).1? else {
             return Err(Stop::Empty);
         };
         self.records.push(FetchedConfig {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::beside::beside;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::files;
@@ -70,14 +71,21 @@ pub fn run(job: &Job<'_>, edges: &Edges, root: &Path, fetcher: &dyn Fetcher) -> 
 
     let unfinished = progress::read(&sysroot)
         .map_err(|error| failed(&error).doing("read what an earlier run has done"))?;
-    let config = config_digest(job.config)?;
-    heed(&unfinished, config, job.strict)?;
+    if unfinished.is_some() {
+        heed(&unfinished, config_digest(job.config)?, job.strict)?;
+    }
     let live = is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
     let mut rehearsal = DryRun::new(&probe);
-    files::carry_out(&mut rehearsal, &input, job.phases, Vec::new())?;
+    // Of a large config the digest takes a fifth of the time.
+    let (config, rehearsed) = beside(
+        || config_digest(job.config),
+        || files::carry_out(&mut rehearsal, &input, job.phases, Vec::new()),
+    );
+    rehearsed?;
+    let config = config?;
     let mut rehearsed = plans(rehearsal);
     for directory in leftover_places(&unfinished) {
         // It may have been seen with them.

@@ -1,7 +1,9 @@
 //! The only code that changes the machine: one match over the actions of a plan.
 
 mod accounts;
+mod ahead;
 mod files;
+mod pipeline;
 pub mod progress;
 
 use std::ffi::OsString;
@@ -19,6 +21,8 @@ use crate::sys::runner::{Invocation, RunError, Runner};
 use crate::sys::sysroot::{Sysroot, SysrootError};
 use crate::sys::tool::Tool;
 use crate::view::{Account, Owner};
+use ahead::Ahead;
+use files::NewFile;
 use progress::Record;
 
 /// What an execution acts on.
@@ -120,7 +124,19 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             problem: Box::new(error.into()),
         })?;
     }
-    for step in &plan.steps {
+    // Programs may have run since the last plan.
+    machine.root.forget_directories();
+    let ahead = Ahead::new(plan, machine.root, machine.fetcher);
+    ahead.run(|| execute_steps(plan, machine, record, &ahead))
+}
+
+fn execute_steps(
+    plan: &Plan,
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    ahead: &Ahead<'_>,
+) -> Result<(), StepError> {
+    for (index, step) in plan.steps.iter().enumerate() {
         let tell = |outcome, took, done| {
             machine.events.tell(&Event::Step {
                 stage: plan.stage,
@@ -147,7 +163,7 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
                     step,
                 });
             }
-            run_step(step, machine, record)
+            run_step(step, index, machine, record, ahead)
         };
         let took = machine.clock.monotonic().saturating_sub(begun);
         match result {
@@ -180,7 +196,13 @@ fn acts(step: &Step) -> bool {
     }
 }
 
-fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<Done, ExecError> {
+fn run_step(
+    step: &Step,
+    index: usize,
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    ahead: &Ahead<'_>,
+) -> Result<Done, ExecError> {
     let root = machine.root;
     let done = match &step.action {
         // Stands in dry runs for what is not known; a real run has fetched it before it plans.
@@ -237,7 +259,17 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
             base,
             contents,
             access,
-        } => return files::write(machine, record, path, *base, contents, access),
+        } => {
+            let file = NewFile {
+                path,
+                base: *base,
+                contents,
+            };
+            return match ahead.take(index, machine.stop) {
+                None => files::write(machine, record, &file, access),
+                Some(composed) => files::place(composed?, record, &file, access),
+            };
+        }
         Action::SetAccess { path, access } => {
             Ok(root.set_access(path, id(&access.user)?, id(&access.group)?, access.mode)?)
         }
@@ -267,6 +299,9 @@ fn id(owner: &Owner) -> Result<u32, ExecError> {
 fn start(machine: &Machine<'_>, tool: Tool, args: Vec<OsString>) -> Result<(), ExecError> {
     let mut all: Vec<OsString> = vec!["--root".into(), machine.root.path().into()];
     all.extend(args);
-    machine.runner.run(&Invocation::new(tool, all))?;
+    let ran = machine.runner.run(&Invocation::new(tool, all));
+    // It may have removed a home, or made one.
+    machine.root.forget_directories();
+    ran?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 
-use super::running::{Running, Waiting, is_stop_asked};
+use super::running::{Running, Waiting};
 use super::told::tell;
 
 /// A body that is read from the network while somebody waits for it.
@@ -72,7 +72,9 @@ impl Body {
                 tell(&error)
             ))),
             // Not of the kind "interrupted": that would be read again.
-            None if is_stop_asked() => Err(io::Error::other(format!("stopped on request when {progress}"))),
+            None if self.waiting.is_stop_asked() => {
+                Err(io::Error::other(format!("stopped on request when {progress}")))
+            }
             None => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("the time for it is over ({}) when {progress}", self.limit),

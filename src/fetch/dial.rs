@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::http::HttpError;
-use super::running::{Waiting, is_stop_asked};
+use super::running::Waiting;
 
 /// How long an address has before the next is tried too (RFC 8305 section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -222,7 +222,7 @@ where
                 _ => Lost::NoConnection,
             });
         }
-        if is_stop_asked() {
+        if waiting.is_stop_asked() {
             return Err(Lost::Refused(HttpError::Stopped));
         }
         waiting.say(&phase);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::proxy::Via;
+use super::stop::Stop;
 use crate::config::types::Hidden;
 
 /// Certificates that are trusted beside the system's, in DER.
@@ -54,6 +55,8 @@ pub struct Request {
     pub note: String,
     /// How long nothing has been said about the wait before
     pub silent: Duration,
+    /// Ends it
+    pub stop: Stop,
 }
 
 /// An answer. The body may be read until it ends; it fails if it is cut short or the deadline passes.

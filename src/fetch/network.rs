@@ -17,7 +17,7 @@ use super::body::Body;
 use super::dial::{self, Ends, Gate, Lost};
 use super::http::{Http, HttpError, Method, Request, Response, Trust};
 use super::proxy::Via;
-use super::running::{Running, Waiting, is_stop_asked};
+use super::running::{Running, Waiting};
 use super::told::{self, tell};
 use super::{tls, web};
 
@@ -70,7 +70,11 @@ impl Http for Network {
         let tls = self.tls(request, url.scheme())?;
         let headers = headers(request, &url)?;
         let runtime = Running::new()?;
-        let mut waiting = Waiting::new(format!("{}, {}", request.shown, request.note), request.silent);
+        let mut waiting = Waiting::new(
+            format!("{}, {}", request.shown, request.note),
+            request.silent,
+            request.stop.clone(),
+        );
         let started = Instant::now();
         // A time too far away to be counted is no end.
         let deadline = request.budget.and_then(|budget| started.checked_add(budget));
@@ -155,7 +159,7 @@ fn addresses(
             .map(Iterator::collect::<Vec<_>>)
     };
     let found = match runtime.wait(lookup, end, waiting, &what) {
-        None if is_stop_asked() => return Err(HttpError::Stopped),
+        None if waiting.is_stop_asked() => return Err(HttpError::Stopped),
         None => {
             return Err(HttpError::Name(format!(
                 "the name {name} was not resolved in time"

@@ -55,6 +55,7 @@ pub fn post(
         via,
         note: "one attempt".to_owned(),
         silent: Duration::ZERO,
+        stop: settings.stop.clone(),
     })?;
     match response.status {
         200..=299 => Ok(()),

@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::http::HttpError;
+use super::stop::{LOOK_EVERY, Stop};
 
 /// How often a wait says what it waits for.
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(10);
-
-/// How often a wait looks whether it is asked to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A wait that says at least every ten seconds what it waits for.
 #[derive(Debug)]
@@ -20,17 +18,24 @@ pub(super) struct Waiting {
     what: String,
     started: Instant,
     due: Instant,
+    stop: Stop,
 }
 
 impl Waiting {
     /// `what`: the URL and the attempt. `silent`: how long nothing has been said before.
-    pub(super) fn new(what: String, silent: Duration) -> Self {
+    pub(super) fn new(what: String, silent: Duration, stop: Stop) -> Self {
         let started = Instant::now();
         Self {
             what,
             started,
             due: after(started, SAY_EVERY.saturating_sub(silent)),
+            stop,
         }
+    }
+
+    /// Whether somebody has asked this process to stop (SIGTERM), or whoever waits has enough.
+    pub(super) fn is_stop_asked(&self) -> bool {
+        crate::sys::signals::terminated() || self.stop.is_asked()
     }
 
     /// When to look again, whatever else is waited for.
@@ -52,11 +57,6 @@ impl Waiting {
             "still waiting for {what}, {seconds} s now: {phase}"
         ));
     }
-}
-
-/// Whether somebody has asked this process to stop (SIGTERM).
-pub(super) fn is_stop_asked() -> bool {
-    crate::sys::signals::terminated()
 }
 
 fn after(moment: Instant, time: Duration) -> Instant {
@@ -97,7 +97,7 @@ impl Running {
                 if let Ok(value) = tokio::time::timeout_at(wake.into(), &mut future).await {
                     return Some(value);
                 }
-                if is_stop_asked() || end.is_some_and(|end| Instant::now() >= end) {
+                if waiting.is_stop_asked() || end.is_some_and(|end| Instant::now() >= end) {
                     return None;
                 }
                 waiting.say(phase);

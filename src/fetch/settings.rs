@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::types::{Proxy, Timeouts};
 
 use super::http::Trust;
+use super::stop::Stop;
 
 /// Time that a server has to begin its answer, if the config does not say.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub struct Settings {
     pub most: Option<Duration>,
     /// When all fetching of this run must be over, on the monotonic clock (`ignition.fetch.deadline`); `None` = never
     pub deadline: Option<Duration>,
+    /// Ends what is fetched so
+    pub stop: Stop,
 }
 
 impl Settings {
@@ -38,6 +41,7 @@ impl Settings {
             trust: Arc::default(),
             most: None,
             deadline: None,
+            stop: Stop::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::config::grammar::url::display;
 use crate::config::types::Hidden;
 
 use super::http::{Http, HttpError, Method, Request, Response};
+use super::idn;
 use super::proxy::{self, Route, Via};
 use super::settings::Settings;
 use super::{Contents, FetchError, told};
@@ -139,6 +140,7 @@ impl<'a> Web<'a> {
                 via: None,
                 note,
                 silent: Duration::ZERO,
+                stop: settings.stop.clone(),
             };
             let failed = match self.attempt(first, settings, budget.end, said) {
                 Ok(Answer { response, proxy })
@@ -195,8 +197,9 @@ impl<'a> Web<'a> {
                 wait.as_millis()
             ));
             said = now;
-            self.pause(wait.min(left), watch.as_mut().filter(|_| no_way));
-            if self.clock.is_stop_asked() {
+            let enough = || self.clock.is_stop_asked() || settings.stop.is_asked();
+            self.pause(wait.min(left), watch.as_mut().filter(|_| no_way), &enough);
+            if enough() {
                 return Err(FetchError::Stopped {
                     url: shown,
                     last: failed,
@@ -211,9 +214,9 @@ impl<'a> Web<'a> {
     }
 
     /// Waits between two attempts; less than that if something appears that the last one may have lacked.
-    fn pause(&self, time: Duration, watch: Option<&mut Box<dyn Watch + '_>>) {
+    fn pause(&self, time: Duration, watch: Option<&mut Box<dyn Watch + '_>>, enough: &dyn Fn() -> bool) {
         let Some(watch) = watch else {
-            return self.clock.sleep(time);
+            return self.clock.sleep_unless(time, enough);
         };
         let started = self.clock.monotonic();
         if watch.wait(time) == Woken::Change {
@@ -288,7 +291,7 @@ impl<'a> Web<'a> {
                 }
             };
             let target = url
-                .join(location.reveal())
+                .join(&idn::ascii(location.reveal()))
                 .map_err(|_| stop("it redirects to something that is no URL".to_owned()))?;
             if response.status <= 303 {
                 request.method = Method::Get;
@@ -372,7 +375,8 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
         }
         Some(_) => {}
     }
-    let url = Url::parse(&text.replace('\\', "%5C")).map_err(|error| format!("it is malformed: {error}"))?;
+    let url = Url::parse(&idn::ascii(&text.replace('\\', "%5C")))
+        .map_err(|error| format!("it is malformed: {error}"))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(format!(

@@ -4,6 +4,9 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How often a wait that can be ended early looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// The time, and waiting.
 pub trait Clock: Sync {
     /// The time of day as RFC 3339 with seconds and the local zone's offset, `Z` for UTC.
@@ -14,6 +17,12 @@ pub trait Clock: Sync {
 
     /// Waits.
     fn sleep(&self, time: Duration);
+
+    /// Waits, but not much longer than until `enough` says so.
+    fn sleep_unless(&self, time: Duration, enough: &dyn Fn() -> bool) {
+        let _ = enough;
+        self.sleep(time);
+    }
 
     /// Whether somebody has asked this process to stop (SIGTERM), so that a long wait must end.
     fn is_stop_asked(&self) -> bool;
@@ -73,6 +82,16 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn sleep_unless(&self, time: Duration, enough: &dyn Fn() -> bool) {
+        let begun = Instant::now();
+        while let Some(left) = time.checked_sub(begun.elapsed()) {
+            if enough() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK_EVERY));
+        }
     }
 
     fn is_stop_asked(&self) -> bool {

@@ -2,6 +2,7 @@
 
 pub(crate) mod consoles;
 pub(crate) mod generate;
+pub(crate) mod pages;
 pub(crate) mod private;
 pub(crate) mod programs;
 pub(crate) mod random;
