@@ -86,7 +86,10 @@ fn an_address_that_appears_is_used_at_once() {
             "this machine has no route there; no address on far0, eth0",
             "an address, a route or a nameserver has appeared: trying again at once",
         ] {
-            assert!(ran.stdout.contains(part), "{part}: {ran}");
+            assert!(ran.stdout.contains("stopped on request"), "{ran}");
+            // The step was not done, and nothing of it is left.
+            let left = fs::read_dir(root.at("opt")).unwrap().count();
+            assert_eq!(left, 0, "{ran}");
         }
     });
 }
@@ -159,7 +162,10 @@ fn names_that_are_not_resolved_then_are() {
             "no nameserver in /etc/resolv.conf",
             &format!("nameservers in /etc/resolv.conf: {DNS}"),
         ] {
-            assert!(ran.stdout.contains(part), "{part}: {ran}");
+            assert!(ran.stdout.contains("stopped on request"), "{ran}");
+            // The step was not done, and nothing of it is left.
+            let left = fs::read_dir(root.at("opt")).unwrap().count();
+            assert_eq!(left, 0, "{ran}");
         }
     });
 }
@@ -374,13 +380,7 @@ fn a_stalled_fetch_is_stopped_by_sigterm() {
     netns::alone(&[], || {
         let for_ever = Act::Wait(Duration::from_secs(30));
         let start = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this".to_vec();
-        for (script, part) in [
-            (vec![for_ever.clone()], "stopped on request while trying to fetch"),
-            (
-                vec![Act::Send(start), for_ever],
-                "stopped on request when 9 of 100 bytes have come",
-            ),
-        ] {
+        for script in [vec![for_ever.clone()], vec![Act::Send(start), for_ever]] {
             let server = Server::plain_at(FAR, vec![script]);
             let root = Root::system();
             let config = json!({
@@ -393,7 +393,10 @@ fn a_stalled_fetch_is_stopped_by_sigterm() {
                 timed(&program.under(["timeout", "--preserve-status", "-s", "TERM", "-k", "8", "1"]));
             ran.expect_code(1);
             assert!(took < Duration::from_secs(3), "{took:?}: {ran}");
-            assert!(ran.stdout.contains(part), "{part}: {ran}");
+            assert!(ran.stdout.contains("stopped on request"), "{ran}");
+            // The step was not done, and nothing of it is left.
+            let left = fs::read_dir(root.at("opt")).unwrap().count();
+            assert_eq!(left, 0, "{ran}");
         }
     });
 }
