@@ -1,6 +1,7 @@
 //! What is waited for, what is said meanwhile, and what ends it.
 
 use std::fs;
+use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::thread;
