@@ -23,5 +23,9 @@ pub mod view;
 #[path = "../stages/mod.rs"]
 pub mod stages;
 
+#[cfg(test)]
+#[path = "../tests/support/schema.rs"]
+pub(crate) mod checker;
+
 /// The progress record on ROOT: there only while a run is unfinished (design.md 3).
 pub const PROGRESS_PATH: &str = "/.ignition-progress";

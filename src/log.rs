@@ -5,7 +5,7 @@
 //! written so that terminals and line-based readers cannot be fooled by what is in them.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, EnteredSpan, Id};
@@ -34,9 +34,42 @@ pub enum Destination {
     Stdout,
 }
 
+/// Where the log of this process went, for who wants to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The journal
+    Journal,
+    /// Another system log
+    Syslog,
+    /// The kernel's log
+    Kernel,
+    /// Standard output
+    Stdout,
+}
+
+impl Place {
+    /// How to read it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Journal => "journalctl -t ignition",
+            Self::Syslog => "the system log, lines of ignition",
+            Self::Kernel => "dmesg, lines with \"ignition: \"",
+            Self::Stdout => "above, on standard output",
+        }
+    }
+}
+
+static PLACE: OnceLock<Place> = OnceLock::new();
+
+/// Where the log of this process goes; stdout before it was started.
+pub fn place() -> Place {
+    PLACE.get().copied().unwrap_or(Place::Stdout)
+}
+
 /// Starts the log of the process, panics included. Call it once, in `main`.
 pub fn start(destination: Destination) {
-    let (sink, trouble) = open(destination);
+    let (sink, place, trouble) = open(destination);
+    let _kept = PLACE.set(place);
     let sink: Arc<dyn Sink> = sink.into();
     set_panic_hook(Arc::clone(&sink));
     // It fails only if there is a log already, which then serves.
@@ -46,15 +79,16 @@ pub fn start(destination: Destination) {
     }
 }
 
-fn open(destination: Destination) -> (Box<dyn Sink>, Option<std::io::Error>) {
+fn open(destination: Destination) -> (Box<dyn Sink>, Place, Option<std::io::Error>) {
     if destination == Destination::Stdout {
-        return (Box::new(Stdout), None);
+        return (Box::new(Stdout), Place::Stdout, None);
     }
     match Syslog::connect(&journal::SYSLOG_SOCKETS, TAG) {
-        Ok(syslog) => (Box::new(syslog), None),
+        Ok(syslog) if journal::is_there() => (Box::new(syslog), Place::Journal, None),
+        Ok(syslog) => (Box::new(syslog), Place::Syslog, None),
         Err(trouble) => match Kmsg::open(TAG) {
-            Ok(kmsg) => (Box::new(kmsg), None),
-            Err(_) => (Box::new(Stdout), Some(trouble)),
+            Ok(kmsg) => (Box::new(kmsg), Place::Kernel, None),
+            Err(_) => (Box::new(Stdout), Place::Stdout, Some(trouble)),
         },
     }
 }
@@ -97,6 +131,11 @@ pub fn critical(message: &dyn fmt::Display) {
 /// Logs something that whoever reads the log should not miss.
 pub fn notice(message: &dyn fmt::Display) {
     tracing::info!(target: NOTICE, "{message}");
+}
+
+/// Logs what is being waited for. All lines about waits of fetching come here; they come at least every ten seconds.
+pub fn waiting(message: &dyn fmt::Display) {
+    notice(message);
 }
 
 /// Tells the journal which config was used; the source is one that may be shown. No journal is no trouble; what it answers is logged.
@@ -315,7 +354,8 @@ mod tests {
 
     #[test]
     fn stdout_is_what_was_asked_for() {
-        let (_, trouble) = open(Destination::Stdout);
+        let (_, place, trouble) = open(Destination::Stdout);
+        assert_eq!(place, Place::Stdout);
         assert!(trouble.is_none());
     }
 }

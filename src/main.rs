@@ -5,8 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use ignition_rs::cli::validate::run;
-use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, RmcfgArgs, ValidateArgs};
+use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, ReportArgs, RmcfgArgs, ValidateArgs};
 use ignition_rs::engine;
+use ignition_rs::events;
 use ignition_rs::log::{self, Destination};
 use ignition_rs::sys::host::Host;
 use ignition_rs::sys::{Environment, HostFiles as _, Probe, Sysroot, terminal};
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         }
         Invocation::Engine(args) => engine(&args),
         Invocation::Plan(args) => engine::plan::plan(&args),
+        Invocation::Report(args) => report(&args),
         Invocation::Apply(args) => apply(&args),
         Invocation::Rmcfg(args) => rmcfg(&args),
         Invocation::Validate(args) => validate(&args),
@@ -61,6 +63,33 @@ fn rmcfg(args: &RmcfgArgs) -> u8 {
     1
 }
 
+/// The largest report that is read: that of some million steps.
+const LARGEST_REPORT: u64 = 1 << 30;
+
+fn report(args: &ReportArgs) -> u8 {
+    let bytes = match read(&args.report, LARGEST_REPORT) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            terminal::print(
+                true,
+                &format!("ignition-rs report: cannot read {}: {error}\n", args.report),
+            );
+            return 1;
+        }
+    };
+    let report = events::read::Report::parse(&bytes);
+    let mut table = String::new();
+    events::table::write(&mut table, &report, args.all);
+    if report.runs.is_empty() {
+        terminal::print(
+            true,
+            &format!("ignition-rs report: {} has no report in it\n{table}", args.report),
+        );
+        return 1;
+    }
+    u8::from(!terminal::print(false, &table))
+}
+
 /// The largest config that is read; a megabyte of JSON is already much.
 const LARGEST_CONFIG: u64 = 256 << 20;
 
@@ -92,10 +121,14 @@ fn validate(args: &ValidateArgs) -> u8 {
 }
 
 fn read_config(input: &Input) -> io::Result<Vec<u8>> {
+    read(input, LARGEST_CONFIG)
+}
+
+fn read(input: &Input, most: u64) -> io::Result<Vec<u8>> {
     match input {
-        Input::Stdin => terminal::read_stdin(LARGEST_CONFIG),
+        Input::Stdin => terminal::read_stdin(most),
         Input::File(path) => Host
-            .read(path, LARGEST_CONFIG)?
+            .read(path, most)?
             .ok_or_else(|| io::ErrorKind::NotFound.into()),
     }
 }

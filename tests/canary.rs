@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::report::Sink;
 use crate::support::programs::{self, BINARY, Program, Ran};
 use crate::support::root::Root;
 use crate::support::snapshot::files_with;
+use crate::support::{consoles, private};
 
 /// In the password hash of a user; also a word that shells and JSON leave as it is.
 const HASH: &str = "$6$canarysalt$CANARYHASH";
@@ -301,10 +303,38 @@ fn no_failure_has_a_secret() {
             silent(&ran.output(), &format!("{case}, {kind}"));
             if kind == "run" && !case.starts_with("LUKS") {
                 assert_eq!(ran.code, Some(1), "{case}: {ran}");
+                assert!(
+                    ran.stderr.starts_with("ignition: provisioning failed\n"),
+                    "{case}: {ran}"
+                );
+                assert!(ran.stderr.lines().count() <= 15, "{case}: {ran}");
             }
         }
     }
     eprintln!("canary: {} failing configs, twelve commands each", cases.len());
+}
+
+/// What stands on the consoles of an initrd is seen by whoever passes by, and kept by clouds.
+#[test]
+fn no_console_has_a_secret() {
+    if !private::available() {
+        return;
+    }
+    let (mut console, line) = consoles::terminal();
+    let setup = consoles::with_consoles(&[("ttyS9", Some(&line))], true);
+    for (case, config) in failing() {
+        let root = Root::system();
+        let path = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
+        let scratch = tempfile::tempdir().unwrap();
+        let ran = private::run(scratch.path(), &setup, &programs::files_stage(&path, root.path())).run();
+        let seen = consoles::seen(&mut console);
+        silent(&seen, &format!("{case}, console"));
+        assert_eq!(
+            seen.contains("ignition: provisioning failed\n"),
+            ran.code == Some(1),
+            "{case}: {seen}\n{ran}"
+        );
+    }
 }
 
 /// `pretty` shows an excerpt of the source to whoever has the file; it must still not show a secret next to the mistake.
@@ -414,5 +444,80 @@ fn no_loose_file_has_a_secret() {
         assert_eq!(mode & 0o037, 0, "{inside} has mode {mode:04o} and holds a secret");
     }
     assert_eq!(files_with(root.path(), "CANARYMERGE"), []);
+    no_report_has_one(&run.join("report.jsonl"), "all stages");
     assert!(!root.at(".ignition-progress").exists());
+}
+
+/// The report of a boot is only for root to read, and goes further than that: people mail it.
+fn no_report_has_one(report: &Path, case: &str) {
+    let text = std::fs::read_to_string(report).unwrap();
+    assert!(text.contains("stage-ends"), "{case}: {text}");
+    silent(&text, &format!("{case}, report"));
+    for more in [&[][..], &["--all"]] {
+        let ran = Program::ignition_rs().arg("report").arg(report).args(more).run();
+        ran.expect_code(0);
+        silent(&ran.output(), &format!("{case}, the report's table"));
+    }
+}
+
+/// Each stage of a boot with each config that fails somewhere: what it reports, and what it would tell a server.
+#[test]
+fn no_report_of_a_failure_has_a_secret() {
+    if !programs::privileged() || !programs::have("unshare") {
+        return;
+    }
+    let sink = Sink::new(vec![(200, Vec::new()); 1000]);
+    let told = sink
+        .url("/?token=CANARYQUERY")
+        .replace("://", "://user:CANARYUSERINFO@");
+    let (mut fetch_failed, mut files_failed) = (0, 0);
+    for (case, config) in failing() {
+        let root = Root::system();
+        let config = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
+        let cmdline = root.file_beside("cmdline", format!("ignition.report.url={told}\n"));
+        let run = root.beside().join("run");
+        let stage = |stage: &str| {
+            Program::ignition_rs()
+                .env("IGNITION_CONFIG_FILE", &config)
+                .env("IGNITION_SYSTEM_CONFIG_DIR", root.beside().join("none"))
+                .args(["-platform", "file", "-log-to-stdout", "-stage", stage, "-root"])
+                .arg(root.path())
+                .arg("-config-cache")
+                .arg(run.join("cache"))
+                .arg("-neednet")
+                .arg(run.join("neednet"))
+                .arg("-state-file")
+                .arg(run.join("state"))
+                .under([
+                    "unshare",
+                    "--mount",
+                    "sh",
+                    "-c",
+                    "mount --bind \"$0\" /proc/cmdline && exec \"$@\"",
+                    cmdline.to_str().unwrap(),
+                ])
+                .run()
+        };
+        let fetched = stage("fetch");
+        silent(&fetched.output(), case);
+        if fetched.code == Some(0) {
+            let files = stage("files");
+            silent(&files.output(), case);
+            files_failed += usize::from(files.code == Some(1));
+        } else {
+            fetch_failed += 1;
+        }
+        no_report_has_one(&run.join("report.jsonl"), case);
+    }
+    let messages = sink.requests();
+    assert_eq!(messages.len(), fetch_failed + files_failed);
+    for (_, body) in messages {
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains("\"failed\""), "{text}");
+        silent(&text, "message");
+    }
+    assert!(
+        fetch_failed > 3 && files_failed > 3,
+        "{fetch_failed} {files_failed}"
+    );
 }

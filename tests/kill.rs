@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::pages::{Page, Pages};
 use crate::support::programs::{self, Ran};
 use crate::support::root::Root;
 use crate::support::snapshot::{Look, Snapshot};
@@ -46,8 +47,8 @@ const SAMPLE: usize = 150;
 /// No accounts are removed: groupdel and userdel, killed half-way, leave what a second run does not find (the line in
 /// gshadow or shadow, the home).
 ///
-/// 60 nodes with appends and overwrites over what is there, users, groups, keys, units.
-fn config() -> Value {
+/// 70 nodes with appends and overwrites over what is there and remote contents, users, groups, keys, units.
+fn config(server: Pages) -> Value {
     let mut files = Vec::new();
     let mut directories = Vec::new();
     let mut links = Vec::new();
@@ -62,6 +63,16 @@ fn config() -> Value {
             links.push(json!({"path": format!("/opt/s{index}"), "target": "../srv", "overwrite": true, "user": {"name": "web"}}));
             links.push(json!({"path": format!("/opt/h{index}"), "target": format!("/srv/old{index}"), "hard": true, "overwrite": index == 0}));
         }
+    }
+    // Fetched ahead of their turn, into directories that are there and that are yet to be made.
+    for index in 0..4 {
+        let path = format!("/remote/{}", index * 40_000);
+        let contents = json!({"source": server.url(&path)});
+        files.push(json!({"path": format!("/opt/d{index}/inner/remote"), "contents": contents, "user": {"name": "web"}}));
+        files.push(json!({"path": format!("/var/remote{index}"), "contents": contents, "append": [contents], "mode": 0o600}));
+        files.push(
+            json!({"path": format!("/srv/kept{index}"), "append": [{"source": "data:,x%0A"}, contents]}),
+        );
     }
     // A new file that is only appended to, one below a home, one in the place of a directory.
     files.push(
@@ -100,6 +111,9 @@ fn prepared() -> Root {
             0o640,
         );
         root.own(&format!("srv/log{index}"), 500, 27);
+    }
+    for index in 0..4 {
+        root.file(&format!("srv/kept{index}"), "zero\n", 0o600);
     }
     root.link("opt/s0", "elsewhere")
         .file("opt/h0", "in the way\n", 0o644);
@@ -140,7 +154,8 @@ fn killed_at(name: &str, number: usize, config: &Path, root: &Path) -> Ran {
         .run()
 }
 
-/// All boundaries in the order in which an uninterrupted run comes to them.
+/// All boundaries in the order in which an uninterrupted run comes to them. Threads that fetch are not traced: what they
+/// do is different each time, and to be seen only in what they had done when the run was killed.
 fn boundaries(config: &Path, root: &Root) -> Vec<(String, usize)> {
     let trace = root.beside().join("trace");
     let names: Vec<String> = BOUNDARIES.iter().map(|name| format!("?{name}")).collect();
@@ -175,7 +190,11 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
         return;
     }
     let original = prepared();
-    let config = original.file_beside("config.ign", config().to_string());
+    let server = Pages::start(|path| {
+        let size = path.rsplit('/').next().and_then(|size| size.parse().ok());
+        Page::Whole(vec![b'r'; size.unwrap_or_default()])
+    });
+    let config = original.file_beside("config.ign", config(server).to_string());
 
     let reference = original.copy();
     programs::files_stage(&config, reference.path())
@@ -185,6 +204,8 @@ fn killed_anywhere_and_run_again_it_ends_in_the_same_tree() {
     no_leftovers(&wanted, "uninterrupted");
     let log = std::fs::read_to_string(reference.at("srv/log3")).unwrap();
     assert_eq!(log, "zero\none3\ntwo\n");
+    let kept = std::fs::read_to_string(reference.at("srv/kept3")).unwrap();
+    assert_eq!(kept.strip_prefix("zero\nx\n").map(str::len), Some(120_000));
 
     let all = boundaries(&config, &original.copy());
     let every = std::env::var(HOW_MANY).is_ok_and(|many| many == "all");

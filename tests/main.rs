@@ -14,18 +14,22 @@
     reason = "tests look at the machine from outside"
 )]
 
+mod ahead;
 mod boot;
 mod canary;
 mod cli;
 mod corpus;
+mod digest;
 mod disks;
 mod escapes;
 mod fetch;
 mod gpt;
+mod journal;
 mod kill;
 mod peer;
 mod predict;
 mod refusals;
+mod report;
 mod strace;
 mod support;
 mod sysroot;

@@ -326,7 +326,7 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
         (Ok((plans, overlay)), None) => Predicted::new(plans, &overlay),
         (Err(failure), Some(place)) => {
             counts.refused += 1;
-            let found = failure.location.as_ref().map(ToString::to_string);
+            let found = failure.digest.pointer.as_ref().map(ToString::to_string);
             let mut wrong = Vec::new();
             if found.as_deref() != Some(place) {
                 wrong.push(format!("refused at {found:?} instead of {place}: {failure}"));
@@ -381,7 +381,8 @@ fn one(seed: u64, counts: &mut Counts) -> Vec<String> {
             Ok(_) => wrong.push("a file that is there is not refused".into()),
             Err(failure) => {
                 let place = failure
-                    .location
+                    .digest
+                    .pointer
                     .as_ref()
                     .map(ToString::to_string)
                     .unwrap_or_default();

@@ -512,6 +512,14 @@ fn in_reports(location: &str) -> String {
     format!("$.{}", location.replace('[', ".").replace(']', ""))
 }
 
+/// `line 2 col` as digests have it; other words are as they are.
+fn in_digests(words: &str) -> String {
+    let line = words
+        .strip_prefix("line ")
+        .and_then(|rest| rest.strip_suffix(" col"));
+    line.map_or_else(|| words.to_owned(), |line| format!("/config.ign:{line}:"))
+}
+
 #[test]
 fn each_names_its_place_and_leaves_the_root_alone() {
     if !crate::support::programs::privileged() {
@@ -549,7 +557,7 @@ fn each_names_its_place_and_leaves_the_root_alone() {
             }
             let output = ran.output().replace(&in_reports(case.location), case.location);
             for words in case.words.iter().chain([&case.location]) {
-                if !output.contains(words) {
+                if !output.contains(words) && !output.contains(&in_digests(words)) {
                     complain(format!("it does not say {words:?}"));
                 }
             }

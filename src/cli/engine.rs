@@ -98,6 +98,9 @@ pub static ENGINE: Command<EngineFlags> = Command {
          when it leaves. The fetch stages get the config and cache it; the others read the cache.",
         "A stage that fails exits with a code that is not 0, names the place in the config, and leaves the first-boot \
          flag. A stage that was interrupted can be run again.",
+        "Each stage appends what it does to /run/ignition/report.jsonl; ignition-rs-report(1) shows it. With \
+         ignition.report.url=URL on the kernel command line, the stage files posts to that URL that the machine is \
+         provisioned, and a stage that fails posts why, in at most 2 s.",
         "On a workstation, -dry-run shows the plan of a stage and changes nothing. With -config and without -dry-run, -root \
          must be given and must not be the running root; stages that touch disks and mounts also ask for -this-machine.",
     ],
@@ -264,6 +267,10 @@ pub static ENGINE: Command<EngineFlags> = Command {
         ("/run/ignition.json", "the cached config"),
         ("/run/ignition/neednet", "exists when the network is needed"),
         ("/run/ignition/state", "what stages leave to later ones"),
+        (
+            "/run/ignition/report.jsonl",
+            "what the stages did, a line each; ignition-rs-report(1) shows it",
+        ),
         (
             "/etc/.ignition-result.json",
             "in the target: what was provisioned, and when",

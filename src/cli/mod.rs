@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod engine;
 pub mod plan;
+pub mod report;
 pub mod rmcfg;
 pub mod validate;
 pub mod verbs;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 pub use apply::ApplyArgs;
 pub use engine::EngineArgs;
 pub use plan::PlanArgs;
+pub use report::ReportArgs;
 pub use rmcfg::RmcfgArgs;
 pub use validate::ValidateArgs;
 
@@ -40,6 +42,8 @@ pub enum Invocation {
     Engine(EngineArgs),
     /// Show what all stages would do
     Plan(PlanArgs),
+    /// Show what a boot has done
+    Report(ReportArgs),
     /// Validate configs
     Validate(ValidateArgs),
     /// Apply a config in a container
@@ -221,6 +225,7 @@ fn is_word(argument: &OsStr) -> bool {
 fn parse_verb(verb: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Say> {
     match verb.to_str().and_then(Verb::from_name) {
         Some(Verb::Plan) => plan::parse(arguments),
+        Some(Verb::Report) => report::parse(arguments),
         Some(Verb::Validate) => validate::parse_verb(arguments),
         Some(Verb::Apply) => apply::parse_verb(arguments),
         Some(Verb::Help) => Err(Say::answer(verbs::overview())),
@@ -293,6 +298,7 @@ pub fn man_pages() -> Vec<(String, String)> {
         page(&validate::IGNITION_VALIDATE),
         page(&verbs::OVERVIEW),
         page(&plan::PLAN),
+        page(&report::REPORT),
         page(&validate::VALIDATE),
         page(&apply::APPLY),
     ]

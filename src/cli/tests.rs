@@ -402,3 +402,32 @@ fn tables_are_sound() {
     check_table(&apply::IGNITION_APPLY);
     check_table(&rmcfg::IGNITION_RMCFG);
 }
+
+#[test]
+fn reports() {
+    for (line, want, all) in [
+        (
+            &["ignition-rs", "report"][..],
+            "/run/ignition/report.jsonl",
+            false,
+        ),
+        (
+            &["ignition-rs", "report", "--all"],
+            "/run/ignition/report.jsonl",
+            true,
+        ),
+        (&["ignition-rs", "report", "old", "--all"], "old", true),
+        (&["ignition-rs", "report", "-"], "-", false),
+    ] {
+        match run(line) {
+            Invocation::Report(args) => {
+                assert_eq!(args.report, Input::from(OsString::from(want)), "{line:?}");
+                assert_eq!(args.all, all, "{line:?}");
+            }
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+    assert_eq!(code(&["ignition-rs", "report", "one", "two"]), 1);
+    // Upstream's program knows no verbs.
+    assert_eq!(code(&["ignition", "report"]), 2);
+}

@@ -9,6 +9,8 @@ use crate::flags::{Command, Style};
 pub enum Verb {
     /// Show what a config would do
     Plan,
+    /// Show what a boot has done
+    Report,
     /// Check configs
     Validate,
     /// Apply a config in a container
@@ -30,11 +32,12 @@ pub enum Verb {
 }
 
 /// The verbs in the order of the overview, each with what it does.
-pub const VERBS: [(Verb, &str); 10] = [
+pub const VERBS: [(Verb, &str); 11] = [
     (
         Verb::Plan,
         "show what a config would do to a root, and change nothing",
     ),
+    (Verb::Report, "show what a boot has done, with times"),
     (Verb::Validate, "check configs and point at what is wrong"),
     (Verb::Apply, "apply a config to the container this runs in"),
     (Verb::Explain, "not built yet"),
@@ -51,6 +54,7 @@ impl Verb {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Report => "report",
             Self::Validate => "validate",
             Self::Apply => "apply",
             Self::Explain => "explain",
@@ -104,7 +108,7 @@ pub static OVERVIEW: Command<()> = Command {
     summary: "provision a machine at first boot, or show what that would do",
     synopsis: "VERB [--flags] ... | -platform ID -stage STAGE [-flags]",
     description: &[
-        "As a tool for people it has verbs: plan shows what a config would do, validate checks configs, apply applies one to a \
+        "As a tool for people it has verbs: plan shows what a config would do, report what a boot has done, validate checks configs, apply applies one to a \
          container. Verbs take long flags before and after their arguments.",
         "As the engine it takes the flags of ignition(8), and under the names ignition, ignition-apply, ignition-rmcfg and \
          ignition-validate it is a drop-in for those programs.",
@@ -131,6 +135,7 @@ pub static OVERVIEW: Command<()> = Command {
     ],
     see_also: &[
         "ignition-rs-plan(1)",
+        "ignition-rs-report(1)",
         "ignition-rs-validate(1)",
         "ignition-rs-apply(1)",
         "ignition-validate(1)",

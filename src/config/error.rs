@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::sniff;
 use super::version::Version;
 use crate::report::{Position, Report, Severity};
 
@@ -31,10 +32,10 @@ impl fmt::Display for NotIgnition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not a single byte
-    #[error("the config is empty; the smallest one is {{\"ignition\": {{\"version\": \"{}\"}}}}", NEWEST_STABLE.name())]
+    #[error("the config is empty; {}", self.advice().unwrap_or_default())]
     Empty,
     /// Meant for another program
-    #[error("this is not an Ignition config but {0}; Ignition leaves it alone")]
+    #[error("this is not an Ignition config, which is JSON, but {0}; Ignition leaves it alone")]
     NotIgnition(NotIgnition),
     /// Not JSON, a value of the wrong type, or a rule broken
     #[error("{}", Summary(report))]
@@ -60,9 +61,10 @@ pub enum ParseError {
     },
     /// A version that does not exist, or is newer than this program
     #[error(
-        "config version {} is not known here; known are {Versions}{}",
+        "config version {} is not known here; known are {Versions}{}; {}",
         quoted(found),
-        At(at)
+        At(at),
+        self.advice().unwrap_or_default()
     )]
     UnknownVersion {
         /// What stands there
@@ -72,10 +74,10 @@ pub enum ParseError {
     },
     /// A config of spec 1 or 2
     #[error(
-        "spec {}.x is not supported yet (the config says {version}); convert it to spec 3, for example with ign-converter, \
-         or write it as Butane{}",
+        "spec {}.x is not supported yet (the config says {version}){}; {}",
         version.split('.').next().unwrap_or_default(),
-        At(at)
+        At(at),
+        self.advice().unwrap_or_default()
     )]
     OldSpec {
         /// What stands there
@@ -102,6 +104,41 @@ impl ParseError {
         }
     }
 
+    /// What to do about it. The text of the error ends with it, or says it in other words.
+    pub fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::Empty => format!(
+                "the smallest one is {{\"ignition\": {{\"version\": \"{}\"}}}}",
+                NEWEST_STABLE.name()
+            ),
+            Self::NotIgnition(NotIgnition::Script) => {
+                "to run a script, let a config write it to a file and start it from a unit".to_owned()
+            }
+            Self::NotIgnition(NotIgnition::CloudConfig | NotIgnition::Multipart) => {
+                "write the config as Butane and translate it with butane".to_owned()
+            }
+            Self::Invalid { report } => {
+                let first = report
+                    .entries
+                    .iter()
+                    .find(|entry| entry.severity == Severity::Error)?;
+                sniff::advice_in(&first.message)
+                    .unwrap_or("correct the config; ignition-rs validate shows all that is wrong with it")
+                    .to_owned()
+            }
+            Self::InvalidVersion { .. } => {
+                "set ignition.version to the version of the spec that the config is written for".to_owned()
+            }
+            Self::UnknownVersion { found, .. } if is_newer(found) => {
+                "boot a newer image, or lower ignition.version if the config needs nothing new".to_owned()
+            }
+            Self::UnknownVersion { .. } => "set ignition.version to one of these".to_owned(),
+            Self::OldSpec { .. } => {
+                "convert it to spec 3, for example with ign-converter, or write it as Butane".to_owned()
+            }
+        })
+    }
+
     /// Where in the text it went wrong, if that is one place.
     pub fn position(&self) -> Option<Position> {
         match self {
@@ -116,6 +153,15 @@ impl ParseError {
             Self::Empty | Self::NotIgnition(_) => None,
         }
     }
+}
+
+/// Whether a version comes after all that are known here.
+fn is_newer(version: &str) -> bool {
+    let numbers = |text: &str| -> Option<(u64, u64)> {
+        let mut parts = text.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    numbers(version) > numbers(Version::NEWEST.name())
 }
 
 /// Text of the user's, short enough for a message.

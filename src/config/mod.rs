@@ -56,8 +56,8 @@ pub fn parse(text: &[u8]) -> Result<Parsed, ParseError> {
         return Err(ParseError::NotIgnition(what));
     }
     let document = Document::parse(text).map_err(|error| {
-        let message = match sniff::hint(text) {
-            Some(hint) => format!("{error}; {hint}"),
+        let message = match sniff::hint(text, error.offset >= text.len()) {
+            Some(guess) => format!("{error}; {}: {}", guess.found, guess.advice),
             None => error.message,
         };
         invalid(text, error.offset, message)

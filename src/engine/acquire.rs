@@ -11,11 +11,13 @@ use crate::config::origin::Origins;
 use crate::config::types::{Config, File, Resource};
 use crate::config::validate::validators;
 use crate::config::version::Version;
-use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, Fetcher as _, read_all, shown};
+use crate::events::{Done, Fetched};
+use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, shown};
 use crate::platform::{Answer, Platform, PlatformError, Transports};
 use crate::report::{Pointer, Position, Report, Severity};
 use crate::stages::Stage;
 use crate::sys::{Environment, Runner};
+use crate::view::Digest;
 
 use super::cache::{self, CacheFileError};
 use super::cmdline;
@@ -157,9 +159,11 @@ pub enum AcquireError {
         by: String,
         /// Where it does
         place: Pointer,
+        /// Where that stands in its text
+        at: Option<Position>,
         /// Why
         #[source]
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
     /// What a config says about fetching.
     #[error("{name}: cannot use its ignition.security.tls.certificateAuthorities")]
@@ -217,8 +221,13 @@ struct Provided {
     output_files: Vec<File>,
 }
 
-/// Gets the config of a run. `fetch` ends up with the timeouts, proxy and authorities of that config.
-pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, AcquireError> {
+/// Gets the config of a run. `fetch` ends up with the timeouts, proxy and authorities of that config. `received` is
+/// the SHA-512 of the user config as it came, if one came, also when it is of no use.
+pub fn acquire(
+    input: &Input<'_>,
+    fetch: &mut Fetch<'_>,
+    received: &mut Option<Digest>,
+) -> Result<Acquisition, AcquireError> {
     let dirs = SystemDirs::new(input.environment);
     let base = system::base(fetch.files, &dirs, input.platform).map_err(AcquireError::System)?;
     let mut records = vec![FetchedConfig {
@@ -227,7 +236,7 @@ pub fn acquire(input: &Input<'_>, fetch: &mut Fetch<'_>) -> Result<Acquisition, 
         referenced: false,
     }];
     fetch.offline = input.stage == Stage::FetchOffline;
-    let mut acquired = match user(input, fetch, &dirs, &mut records) {
+    let mut acquired = match user(input, fetch, &dirs, &mut records, received) {
         Ok(acquired) => acquired,
         Err(error) if fetch.offline && error.is_need_net() => {
             tracing::info!(
@@ -255,6 +264,7 @@ fn user(
     fetch: &mut Fetch<'_>,
     dirs: &SystemDirs,
     records: &mut Vec<FetchedConfig>,
+    received: &mut Option<Digest>,
 ) -> Result<Acquired, AcquireError> {
     // A config that the operator names comes from no platform; its base configs still count.
     if let (Some(platform), false) = (input.platform, matches!(input.from, From::File(_))) {
@@ -291,7 +301,9 @@ fn user(
                 .map_err(failed)?
                 .ok_or_else(missing)?;
             let name = path.display().to_string();
-            let Some(sourced) = parse(&name, &bytes)? else {
+            let (sha512, parsed) = parse(&name, &bytes);
+            *received = Some(sha512);
+            let Some(sourced) = parsed? else {
                 // For user data this means "no config"; who names a file means that file.
                 return Err(match crate::config::parse(&bytes) {
                     Err(source) => AcquireError::Parse { name, source },
@@ -304,7 +316,9 @@ fn user(
             None => None,
             Some(provided) => {
                 output_files = provided.output_files;
-                parse(&provided.name, &provided.bytes)?.map(|sourced| (provided.provider, sourced))
+                let (sha512, parsed) = parse(&provided.name, &provided.bytes);
+                *received = Some(sha512);
+                parsed?.map(|sourced| (provided.provider, sourced))
             }
         },
     };
@@ -400,8 +414,7 @@ fn provided(
         }
         let bytes = renderer
             .fetch
-            .open(&resource)
-            .and_then(|reader| read_all(reader, CONFIG_LIMIT, &shown(&resource)))
+            .whole(Fetched::Provider, &resource, CONFIG_LIMIT)
             .map_err(AcquireError::CmdlineUrl)?;
         return Ok(Some(Provided {
             provider: "cmdline".to_owned(),
@@ -412,6 +425,7 @@ fn provided(
     }
     if let Some((path, bytes)) = system::user(files, dirs).map_err(AcquireError::System)? {
         tracing::info!("config from {}", path.display());
+        renderer.fetch.was_there(&path.display().to_string(), bytes.len());
         return Ok(Some(Provided {
             provider: "system".to_owned(),
             name: path.display().to_string(),
@@ -421,9 +435,30 @@ fn provided(
     }
     let platform = input.platform.ok_or(AcquireError::NoProvider)?;
     let web = renderer.fetch.web();
-    let answer = platform
-        .provider()
-        .config(&transports(input, renderer.fetch, &web))
+    let source = format!("platform {platform}");
+    let failed = |error: &PlatformError| match error {
+        PlatformError::Fetch(error) if error.is_need_net() => None,
+        _ => Some(Done::default()),
+    };
+    let online = !renderer.fetch.offline;
+    let answer = renderer
+        .fetch
+        .told(Fetched::Provider, &source, online, failed, || {
+            let answer = platform
+                .provider()
+                .config(&transports(input, renderer.fetch, &web))?;
+            let bytes = match &answer {
+                Answer::Config { bytes, .. } => u64::try_from(bytes.reveal().len()).ok(),
+                Answer::NoProvider => None,
+            };
+            Ok((
+                answer,
+                Done {
+                    bytes,
+                    attempts: None,
+                },
+            ))
+        })
         .map_err(|source| AcquireError::Platform { platform, source })?;
     match answer {
         Answer::NoProvider => Err(AcquireError::NoProvider),

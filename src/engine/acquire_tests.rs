@@ -71,7 +71,7 @@ impl World {
             runner: &runner,
             environment: &environment,
         };
-        let result = acquire(&input, &mut fetch);
+        let result = acquire(&input, &mut fetch, &mut None);
         self.settings = Some(fetch.settings.clone());
         result
     }

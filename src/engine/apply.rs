@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Audience;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::keys::NoKeys;
@@ -29,7 +30,7 @@ pub fn apply(args: &ApplyArgs) -> u8 {
     crate::sys::set_umask();
     match carry_out(args) {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure.exit(1), false),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Boot),
     }
 }
 
@@ -38,8 +39,9 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
     if !in_container(&edges)? {
         return Err(Failure::text(
             None,
-            "this is no container (no /run/.containerenv, no /.dockerenv, no $container); a config is applied to a \
-             machine by its initrd, or to a directory by ignition-rs -stage files -config FILE -root DIR",
+            "this is no container (no /run/.containerenv, no /.dockerenv, no $container)",
+            "a config is applied to a machine by its initrd, or to a directory by ignition-rs -stage files -config FILE \
+             -root DIR",
         ));
     }
     let mut state = State::default();
@@ -62,23 +64,25 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
     };
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
     if args.offline && loaded.found.need_net.is_some() {
-        return Err(Failure {
-            location: super::neednet::needed_for(&loaded.config),
-            ..Failure::text(None, "this needs the network, and --offline was given")
-        }
-        .found(|pointer| loaded.origin(pointer)));
+        let failure = Failure::text(
+            None,
+            "this needs the network, and --offline was given",
+            "leave --offline out, or put the contents into the config",
+        );
+        return Err(match super::neednet::needed_for(&loaded.config) {
+            Some(pointer) => loaded.locate(failure.at(&pointer)),
+            None => loaded.locate(failure),
+        });
     }
     let mut config = loaded.config.clone();
     if let Some(pointer) = unsupported(&config) {
         if !args.ignore_unsupported {
-            return Err(Failure {
-                location: Some(pointer),
-                ..Failure::text(
-                    None,
-                    "cannot be applied in a container; take it out, or skip all such parts with --ignore-unsupported",
-                )
-            }
-            .found(|pointer| loaded.origin(pointer)));
+            let failure = Failure::text(
+                None,
+                "cannot be applied in a container",
+                "take it out, or skip all such parts with --ignore-unsupported",
+            );
+            return Err(loaded.locate(failure.at(&pointer)));
         }
         config.passwd = crate::config::types::Passwd::default();
     }
@@ -95,8 +99,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         aliases: &aliases,
         marks: &marks,
     };
-    stage::run(&job, &edges, &args.root, &fetch, &NoKeys)
-        .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))
+    stage::run(&job, &edges, &args.root, &fetch, &NoKeys).map_err(|failure| loaded.locate(failure))
 }
 
 fn in_container(edges: &Edges) -> Result<bool, Failure> {

@@ -40,7 +40,7 @@ pub fn run(world: &mut Real<'_>, probe: &Probe<'_>, config: &Config) -> Result<(
 ///
 /// `rehearsed` is the plan of the first phase, if its devices were waited for and it was planned over them already.
 pub fn carry_out(world: &mut dyn World, config: &Config, rehearsed: Option<Plan>) -> Result<(), Failure> {
-    let refused = |error| Failure::from_plan(Stage::Disks, &error);
+    let refused = |error| Failure::from_plan(Stage::Disks, None, &error);
     raid::check_config(config).map_err(refused)?;
     volumes::check_config(config).map_err(refused)?;
     let digest = stage::config_digest(config)?;
@@ -56,12 +56,14 @@ pub fn carry_out(world: &mut dyn World, config: &Config, rehearsed: Option<Plan>
             await_devices(world, phase, config)?;
             match plan_phase(phase, config, digest, world.view()) {
                 None => continue,
-                Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Disks, &error))?,
+                Some(planned) => {
+                    planned.map_err(|error| Failure::from_plan(Stage::Disks, Some(phase), &error))?
+                }
             }
         };
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(Stage::Disks, &error))?;
+            .map_err(|error| Failure::from_advance(Stage::Disks, phase, &error))?;
     }
     Ok(())
 }
@@ -69,7 +71,7 @@ pub fn carry_out(world: &mut dyn World, config: &Config, rehearsed: Option<Plan>
 fn await_devices(world: &mut dyn World, phase: Phase, config: &Config) -> Result<(), Failure> {
     world
         .await_devices(&wanted(phase, config))
-        .map_err(|error| Failure::from_advance(Stage::Disks, &error))
+        .map_err(|error| Failure::from_advance(Stage::Disks, phase, &error))
 }
 
 /// `None` for phases that are not built yet, for which nothing is asked (`refuse_unbuilt`), and for those of other stages.

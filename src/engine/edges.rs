@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::events::Untold;
+use crate::events::Report;
 use crate::fetch::Fetch;
 use crate::fetch::network::Network;
 use crate::fetch::settings::Settings;
@@ -10,6 +10,7 @@ use crate::fetch::tls;
 use crate::sys::clock::SystemClock;
 use crate::sys::devices::RealDevices;
 use crate::sys::host::Host;
+use crate::sys::reach::Kernel;
 use crate::sys::runner::System;
 use crate::sys::{Environment, HostFiles as _};
 
@@ -34,7 +35,7 @@ pub struct Edges {
     /// Block devices
     pub devices: RealDevices,
     /// Who is told what happens
-    pub events: Untold,
+    pub events: Report,
 }
 
 impl Edges {
@@ -53,7 +54,7 @@ impl Edges {
             network: Network::new(move || tls::system_bundle(&Host, file.as_deref(), directory.as_deref())),
             environment,
             host: Host,
-            events: Untold,
+            events: Report::default(),
         }
     }
 
@@ -64,7 +65,10 @@ impl Edges {
             .oem_lookaside_dir
             .clone()
             .unwrap_or_else(|| PathBuf::from(OEM_DIR));
-        Fetch::new(&self.network, &self.host, &self.clock, oem, settings)
+        let mut fetch = Fetch::new(&self.network, &self.host, &self.clock, oem, settings);
+        fetch.reach = &Kernel;
+        fetch.events = &self.events;
+        fetch
     }
 
     /// The kernel command line.

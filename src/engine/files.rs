@@ -35,18 +35,24 @@ pub fn carry_out(
     for phase in phases {
         let _phase = crate::log::phase(*phase);
         let known = rehearsed.next().filter(|plan| untouched && plan.phase == *phase);
+        let checked = known.is_some();
         let plan = match known {
             Some(plan) => plan,
             None => match plan_phase(*phase, input, world.view()) {
                 None => continue,
-                Some(planned) => planned.map_err(|error| Failure::from_plan(Stage::Files, &error))?,
+                Some(planned) => {
+                    planned.map_err(|error| Failure::from_plan(Stage::Files, Some(*phase), &error))?
+                }
             },
         };
         untouched &= plan.steps.is_empty();
         let keys = written_keys(input.config, &plan);
-        world
-            .advance(plan)
-            .map_err(|error| Failure::from_advance(Stage::Files, &error))?;
+        let advanced = if checked {
+            world.advance_checked(plan)
+        } else {
+            world.advance(plan)
+        };
+        advanced.map_err(|error| Failure::from_advance(Stage::Files, *phase, &error))?;
         for (user, path) in keys {
             world.keys_written(user, &path);
         }

@@ -18,6 +18,7 @@ use crate::report::{Pointer, Position};
 use crate::stages::Stage;
 use crate::stages::fetch::Found;
 use crate::sys::{HostFiles, Runner};
+use crate::view::Digest;
 
 /// Where the origins of the config's parts are kept for later stages, beside the state file.
 const ORIGINS: &str = "origins.json";
@@ -79,10 +80,19 @@ pub struct Loaded {
     pub config: Config,
     /// What the fetch stages leave
     pub found: Found,
+    /// SHA-512 of the user config as it came; of one from the cache it is not known
+    pub received: Option<Digest>,
     origins: Origins,
 }
 
 impl Loaded {
+    /// Adds to a failure which config it is about and where in it.
+    pub fn locate(&self, failure: Failure) -> Failure {
+        failure
+            .found(|pointer| self.origin(pointer))
+            .of_config(|| self.received)
+    }
+
     /// Where a part of the config stands: name of the config, line and column.
     pub fn origin(&self, pointer: &Pointer) -> Option<(String, Position)> {
         self.origins
@@ -125,7 +135,10 @@ pub fn load(
         runner: request.runner,
         environment: &edges.environment,
     };
-    let acquired = match acquire::acquire(&input, fetch).map_err(|error| Failure::new(Some(stage), &error))? {
+    let mut received = None;
+    let acquired = acquire::acquire(&input, fetch, &mut received)
+        .map_err(|error| Failure::from_acquire(stage, &error).of_config(|| received))?;
+    let acquired = match acquired {
         Acquisition::NeedNet { records } => {
             state.fetched_configs.extend(records);
             let found = Found {
@@ -135,6 +148,7 @@ pub fn load(
             return Ok(Loaded {
                 config: acquire::empty(),
                 found,
+                received,
                 origins: Origins::default(),
             });
         }
@@ -174,17 +188,18 @@ pub fn load(
     let mut loaded = Loaded {
         config: Config::default(),
         found,
+        received,
         origins,
     };
     if request.remote == Wanted::Contents {
         let fetched = fetch_contents(&mut config, fetch);
         loaded.config = config;
         fetched.map_err(|(pointer, error)| {
-            Failure {
-                location: Some(pointer),
-                ..Failure::new(Some(stage), &error)
-            }
-            .found(|pointer| loaded.origin(pointer))
+            loaded.locate(
+                Failure::new(Some(stage), &error)
+                    .at(&pointer)
+                    .doing("fetch what the file holds"),
+            )
         })?;
     } else {
         loaded.config = config;

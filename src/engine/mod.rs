@@ -2,8 +2,11 @@
 
 pub mod acquire;
 pub mod apply;
+mod beside;
 pub mod cache;
 pub mod cmdline;
+mod deadline;
+pub mod digest;
 pub mod disks;
 pub mod edges;
 pub mod failure;
@@ -15,15 +18,22 @@ pub mod mounts;
 pub mod neednet;
 pub mod places;
 pub mod plan;
+pub mod post;
 pub mod render;
 pub mod run;
 pub mod stage;
 pub mod state;
 pub mod system;
+pub mod told;
 pub mod world;
+
+use std::path::Path;
 
 use edges::Edges;
 use failure::Failure;
+
+use crate::sys::host::Host;
+use crate::sys::{HostFiles as _, consoles, terminal};
 
 /// Whether `ignition.rerun=strict` is on the kernel command line. An unreadable command line asks for nothing.
 fn is_strict(edges: &Edges) -> bool {
@@ -32,14 +42,42 @@ fn is_strict(edges: &Edges) -> bool {
         .is_ok_and(|line| cmdline::value(&line, "ignition.rerun").as_deref() == Some("strict"))
 }
 
-/// Says what failed, and gives the exit code. On a workstation nothing else is printed; at a boot it goes to the log too.
-fn tell(failure: &Failure, quiet: bool) -> u8 {
-    match (quiet, failure.stage) {
-        (true, _) => {}
-        // The log says the stage itself.
-        (false, Some(_)) => crate::log::critical(&failure.without_stage()),
-        (false, None) => crate::log::critical(failure),
+/// Who is told about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Who asked what would be done, at a terminal: one line
+    Terminal,
+    /// Who has to find out why a machine did not come up: the log, and the digest on stderr and, in an initrd, on the
+    /// consoles
+    Boot,
+}
+
+/// Where systemd tells an initrd from a machine that is up.
+const IN_INITRD: &str = "/etc/initrd-release";
+
+/// Says what failed, and gives the exit code.
+fn tell(failure: &Failure, audience: Audience) -> u8 {
+    if audience == Audience::Terminal {
+        terminal::print(true, &format!("ignition: {failure}\n"));
+        return failure.exit_code;
     }
-    crate::sys::terminal::print(true, &format!("ignition: {failure}\n"));
+    let digest = &failure.digest;
+    // The digest has the last lines only.
+    for line in digest.tool.iter().flat_map(|tool| &tool.stderr) {
+        tracing::error!("the program wrote: {line}");
+    }
+    match digest.stage {
+        // The log says the stage itself.
+        Some(_) => crate::log::critical(&failure.without_stage()),
+        None => crate::log::critical(failure),
+    }
+    let context = digest::Context {
+        log: crate::log::place(),
+    };
+    let text = digest::render(digest, &context);
+    consoles::write_stderr(&text);
+    if Host.exists(Path::new(IN_INITRD)).unwrap_or_default() {
+        consoles::write(&text);
+    }
     failure.exit_code
 }

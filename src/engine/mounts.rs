@@ -11,7 +11,7 @@ use crate::exec::progress::Record;
 use crate::fetch::Fetcher;
 use crate::plan::{Action, Change, Plan};
 use crate::stages::mount::{self, Wanted};
-use crate::stages::{PlanError, Stage, umount};
+use crate::stages::{Phase, PlanError, Stage, umount};
 use crate::sys::sysroot::Sysroot;
 use crate::view::View;
 
@@ -86,7 +86,7 @@ pub fn mount(
         }
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(job.stage, &error))?;
+            .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))?;
     }
     Ok(())
 }
@@ -107,7 +107,7 @@ pub fn unmount(
     let plan = unmount_plan(job, &sysroot, world.view())?;
     world
         .advance(plan)
-        .map_err(|error| Failure::from_advance(job.stage, &error))
+        .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))
 }
 
 /// Predicts either stage.
@@ -115,7 +115,7 @@ pub fn predict(job: &Job<'_>, sysroot: &Sysroot, world: &mut DryRun<'_>) -> Resu
     let advance = |world: &mut DryRun<'_>, plan| {
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(job.stage, &error))
+            .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))
     };
     if job.stage == Stage::Umount {
         let plan = unmount_plan(job, sysroot, world.view())?;
@@ -132,9 +132,9 @@ fn one(wanted: &Wanted<'_>, sysroot: &Sysroot, world: &mut dyn World) -> Result<
     let device = (wanted.filesystem.device.clone(), wanted.cause.key("device"));
     world
         .await_devices(&[device])
-        .map_err(|error| Failure::from_advance(Stage::Mount, &error))?;
+        .map_err(|error| Failure::from_advance(Stage::Mount, Phase::Mounts, &error))?;
     mount::plan(wanted, &text(sysroot), world.view())
-        .map_err(|error| Failure::from_plan(Stage::Mount, &error))
+        .map_err(|error| Failure::from_plan(Stage::Mount, Some(Phase::Mounts), &error))
 }
 
 fn unmount_plan(job: &Job<'_>, sysroot: &Sysroot, view: &dyn View) -> Result<Plan, Failure> {
@@ -144,9 +144,17 @@ fn unmount_plan(job: &Job<'_>, sysroot: &Sysroot, view: &dyn View) -> Result<Pla
         &text(sysroot),
         view,
     );
-    planned.map_err(|error| Failure::from_plan(job.stage, &error))
+    planned.map_err(|error| Failure::from_plan(job.stage, Some(phase(job.stage)), &error))
 }
 
 fn text(sysroot: &Sysroot) -> String {
     sysroot.resolved_path().to_string_lossy().into_owned()
+}
+
+fn phase(stage: Stage) -> Phase {
+    if stage == Stage::Umount {
+        Phase::Unmounts
+    } else {
+        Phase::Mounts
+    }
 }

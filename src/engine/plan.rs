@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Audience;
 use super::edges::Edges;
 use super::failure::Failure;
 use super::load::{self, Source};
@@ -22,7 +23,7 @@ use crate::sys::runner::NoPrograms;
 pub fn plan(args: &PlanArgs) -> u8 {
     match show(args) {
         Ok(code) => code,
-        Err(failure) => super::tell(&failure.exit(1), true),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal),
     }
 }
 
@@ -71,7 +72,7 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             marks: &marks,
         };
         stage::predict(&job, &edges, &root, &progress, &mut world)
-            .map_err(|failure| failure.found(|pointer| loaded.origin(pointer)))?;
+            .map_err(|failure| loaded.locate(failure))?;
     }
     let plans = stage::plans(world);
     super::run::say_unread(&probe);

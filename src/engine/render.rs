@@ -6,14 +6,16 @@ use crate::config::merge::merge;
 use crate::config::origin::Origins;
 use crate::config::types::{Config, Ignition, Resource, Verification};
 use crate::config::{self, ParseError};
+use crate::events::Fetched;
 use crate::fetch::hash::{Hash, HashMismatch};
 use crate::fetch::source::needs_net;
-use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, Fetcher as _, read_all, shown};
+use crate::fetch::{CONFIG_LIMIT, Fetch, FetchError, shown};
 use crate::report::Pointer;
 
 use super::acquire::AcquireError;
 use super::log;
 use super::state::{FetchedConfig, Kind};
+use crate::view::Digest;
 
 /// How deep configs may refer to others. Upstream has no limit: a config that merges itself ends by a timeout only.
 pub const DEEPEST: usize = 100;
@@ -74,9 +76,16 @@ pub(super) struct Sourced {
 }
 
 /// Reads one document; its warnings are logged. `None`: it is empty, or meant for another program.
-pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, AcquireError> {
-    log::digest(name, bytes);
-    match config::parse(bytes) {
+pub(super) fn parse(name: &str, bytes: &[u8]) -> (Digest, Result<Option<Sourced>, AcquireError>) {
+    let (sha512, parsed) = log::digest_beside(name, bytes, || config::parse(bytes));
+    (sha512, sourced(name, parsed))
+}
+
+fn sourced(
+    name: &str,
+    parsed: Result<config::Parsed, config::ParseError>,
+) -> Result<Option<Sourced>, AcquireError> {
+    match parsed {
         Ok(parsed) => {
             log::report(name, &parsed.report);
             let mut origins = Origins::default();
@@ -87,8 +96,13 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Option<Sourced>, Acquire
                 origins,
             }))
         }
-        Err(error @ (ParseError::Empty | ParseError::NotIgnition(_))) => {
+        Err(error @ ParseError::Empty) => {
             tracing::info!("{name} is ignored: {error}");
+            Ok(None)
+        }
+        Err(error @ ParseError::NotIgnition(_)) => {
+            // The machine comes up as if there were no user data: whoever wonders why should see it.
+            crate::log::notice(&format_args!("{name} is ignored: {error}"));
             Ok(None)
         }
         Err(source) => {
@@ -118,8 +132,10 @@ impl Renderer<'_, '_> {
         let at = Pointer::root().key("ignition").key("config");
         if sourced.config.ignition.config.replace.source.is_some() {
             let place = at.key("replace");
-            let Some(new) = self.referenced(&name, &place, &sourced.config.ignition.config.replace, depth)?
-            else {
+            let new = self
+                .referenced(&name, &place, &sourced.config.ignition.config.replace, depth)
+                .map_err(|stop| located(stop, &sourced))?;
+            let Some(new) = new else {
                 return Ok(Sourced::default());
             };
             self.configure(&new.name, &new.config.ignition)?;
@@ -129,7 +145,10 @@ impl Renderer<'_, '_> {
         let mut merged = sourced;
         for (index, resource) in references.iter().enumerate() {
             let place = at.key("merge").index(index);
-            let Some(new) = self.referenced(&name, &place, resource, depth)? else {
+            let new = self
+                .referenced(&name, &place, resource, depth)
+                .map_err(|stop| located(stop, &merged))?;
+            let Some(new) = new else {
                 continue;
             };
             // Before the new config's own references are fetched, what it says about fetching is laid over what counts.
@@ -186,7 +205,8 @@ impl Renderer<'_, '_> {
             Stop::Error(AcquireError::Reference {
                 by: by.to_owned(),
                 place: place.clone(),
-                source: problem,
+                at: None,
+                source: Box::new(problem),
             })
         };
         if resource.source.is_none() {
@@ -207,7 +227,7 @@ impl Renderer<'_, '_> {
             ReferenceError::Fetch(error) if error.is_need_net() => Stop::Error(AcquireError::NeedNet(error)),
             error => failed(error),
         })?;
-        let Some(new) = parse(&name, &bytes)? else {
+        let Some(new) = parse(&name, &bytes).1? else {
             return Err(Stop::Empty);
         };
         self.records.push(FetchedConfig {
@@ -224,7 +244,7 @@ impl Renderer<'_, '_> {
             verification: Verification::default(),
             ..resource.clone()
         };
-        let bytes = read_all(self.fetch.open(&unchecked)?, CONFIG_LIMIT, &shown(resource))?;
+        let bytes = self.fetch.whole(Fetched::Reference, &unchecked, CONFIG_LIMIT)?;
         let Some(text) = &resource.verification.hash else {
             return Ok(bytes);
         };
@@ -240,6 +260,27 @@ impl Renderer<'_, '_> {
             return Err(ReferenceError::UpperCase);
         }
         Ok(bytes)
+    }
+}
+
+/// Adds to a failed reference where it stands in the text.
+fn located(stop: Stop, sourced: &Sourced) -> Stop {
+    match stop {
+        Stop::Error(AcquireError::Reference {
+            by,
+            place,
+            at: _,
+            source,
+        }) => Stop::Error(AcquireError::Reference {
+            at: sourced
+                .origins
+                .lookup(&sourced.config, &place)
+                .map(|(_, position)| position),
+            by,
+            place,
+            source,
+        }),
+        stop => stop,
     }
 }
 

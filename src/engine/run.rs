@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Audience;
 use super::disks::{ALIASES, MARKS};
 use super::edges::Edges;
 use super::failure::Failure;
@@ -10,17 +11,20 @@ use super::load::{self, Loaded, Source, Wanted};
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
+use super::told::Told;
 use super::world::{DryRun, World as _};
 use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
-use crate::stages::Stage;
-use crate::sys::Runner;
+use crate::fetch::{CONFIG_LIMIT, Fetch};
+use crate::stages::{Phase, Stage};
 use crate::sys::devices::BlockDevices as _;
-use crate::sys::host::private_directory;
+use crate::sys::host::{Host, private_directory};
 use crate::sys::lock::RunLock;
 use crate::sys::probe::Probe;
 use crate::sys::runner::NoPrograms;
 use crate::sys::terminal;
+use crate::sys::{HostFiles as _, Runner};
+use crate::view::Digest;
 
 /// How long a stage waits for another run to end.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -32,21 +36,39 @@ pub(super) const DRY_RUN_MOST: Duration = Duration::from_secs(60);
 pub fn run(args: &EngineArgs) -> u8 {
     crate::sys::set_umask();
     let _stage = crate::log::stage(args.stage);
-    let done = if args.dry_run {
-        dry_run(args)
+    let (done, audience) = if args.dry_run {
+        (dry_run(args), Audience::Terminal)
     } else {
-        real_run(args)
+        (real_run(args), Audience::Boot)
     };
     match done {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure, args.dry_run),
+        Err(failure) => super::tell(&failure.of_config(|| cached(args)), audience),
     }
+}
+
+/// SHA-512 of the cache, for the stages that work on it.
+fn cached(args: &EngineArgs) -> Option<Digest> {
+    if args.config.is_some() || matches!(args.stage, Stage::FetchOffline | Stage::Fetch) {
+        return None;
+    }
+    let bytes = Host.read(&args.config_cache, CONFIG_LIMIT).ok()??;
+    Some(Digest::of(&bytes))
 }
 
 fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     let edges = Edges::of_this_machine();
+    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout).until(super::deadline::of(&edges)));
+    let told = Told::new(args, &edges);
+    let done = locked(args, &edges, &mut fetch, &told);
+    told.post(&done, &fetch.settings);
+    done
+}
+
+/// Takes the lock of the run, and tells what happens under it.
+fn locked(args: &EngineArgs, edges: &Edges, fetch: &mut Fetch<'_>, told: &Told<'_>) -> Result<(), Failure> {
     let stage = args.stage;
-    let failed = |error: &dyn std::error::Error| Failure::new(Some(stage), error);
+    let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(stage), error);
     tracing::info!(
         "ignition-rs {} for Ignition {}",
         crate::cli::VERSION,
@@ -63,11 +85,28 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         .as_ref()
         .map_or_else(|| Places::of(args), |private| Places::below(private.path()));
     let _lock = RunLock::take(&places.beside_state("lock"), LOCK_WAIT, &edges.clock)
-        .map_err(|error| failed(&error))?;
-    let mut state = State::load(&edges.host, &places.state_file).map_err(|error| failed(&error).exit(3))?;
-    let mut fetch = edges.fetch(Settings::at_start(args.fetch_timeout));
-    let request = request(args, &places, Wanted::Configs, &edges.runner);
-    let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
+        .map_err(|error| failed(&error).doing("wait for other runs to end"))?;
+    told.begins(&places);
+    let done = carry_out(args, edges, fetch, &places).map_err(|failure| failure.of_config(|| cached(args)));
+    told.ends(&done);
+    if let Some(private) = private.filter(|_| done.is_ok() && stage != Stage::Files) {
+        tracing::info!("state and cache of this run are in {}", private.keep().display());
+    }
+    done
+}
+
+fn carry_out(
+    args: &EngineArgs,
+    edges: &Edges,
+    fetch: &mut Fetch<'_>,
+    places: &Places,
+) -> Result<(), Failure> {
+    let stage = args.stage;
+    let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(stage), error);
+    let mut state = State::load(&edges.host, &places.state_file)
+        .map_err(|error| failed(&error).doing("read the state file").exit(3))?;
+    let request = request(args, places, Wanted::Configs, &edges.runner);
+    let loaded = load::load(&request, edges, fetch, &mut state)?;
     let aliases = places.beside_state(ALIASES);
     let marks = places.beside_state(MARKS);
     let job = Job {
@@ -75,13 +114,13 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
         config: &loaded.config,
         state: &state,
         found: &loaded.found,
-        strict: super::is_strict(&edges),
+        strict: super::is_strict(edges),
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
     };
     let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
-    stage::run(&job, &edges, &args.root, &fetch, &keys).map_err(|failure| located(failure, &loaded))?;
+    stage::run(&job, edges, &args.root, fetch, &keys).map_err(|failure| loaded.locate(failure))?;
     state = keys.into_state();
     if stage == Stage::Files {
         // Their use is over with this stage (spec/mount_files.md 8).
@@ -89,14 +128,11 @@ fn real_run(args: &EngineArgs) -> Result<(), Failure> {
     }
     state
         .save(&edges.host, &places.state_file)
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&error).doing("write the state file"))?;
     if matches!(stage, Stage::FetchOffline | Stage::Fetch) {
         for config in &state.fetched_configs {
             crate::log::journal_config(config.kind.name(), &config.source, config.referenced);
         }
-    }
-    if let Some(private) = private.filter(|_| stage != Stage::Files) {
-        tracing::info!("state and cache of this run are in {}", private.keep().display());
     }
     tracing::info!("stage {stage} succeeded");
     Ok(())
@@ -140,10 +176,9 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         let unknown = crate::stages::fetch::plan_unfetched(stage, &loaded.found);
         world
             .advance(unknown)
-            .map_err(|error| Failure::from_advance(stage, &error))?;
+            .map_err(|error| Failure::from_advance(stage, Phase::Config, &error))?;
     }
-    stage::predict(&job, &edges, &root, &progress, &mut world)
-        .map_err(|failure| located(failure, &loaded))?;
+    stage::predict(&job, &edges, &root, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, args.plan_format, &loaded, &edges)
@@ -198,12 +233,12 @@ pub(super) fn show(
     if terminal::print(false, &text) {
         Ok(())
     } else {
-        Err(Failure::text(None, "cannot write the plan to stdout"))
+        Err(Failure::text(
+            None,
+            "cannot write the plan to stdout",
+            "see whether the disk is full, or the reader gone",
+        ))
     }
-}
-
-fn located(failure: Failure, loaded: &Loaded) -> Failure {
-    failure.found(|pointer| loaded.origin(pointer))
 }
 
 fn request<'a>(

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::beside::beside;
 use super::cmdline;
 use super::disks;
 use super::edges::Edges;
@@ -59,8 +60,8 @@ pub fn run(
     fetcher: &dyn Fetcher,
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(Some(job.stage), error);
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(job.stage), error);
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     let stage = job.stage;
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
     match stage {
@@ -81,18 +82,26 @@ pub fn run(
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
         return world
             .advance(one_plan(job))
-            .map_err(|error| Failure::from_advance(stage, &error));
+            .map_err(|error| Failure::from_advance(stage, phase_of(stage), &error));
     }
 
-    let unfinished = progress::read(&sysroot).map_err(|error| failed(&error))?;
-    let config = config_digest(job.config)?;
-    heed(&unfinished, config, job.strict)?;
+    let unfinished = progress::read(&sysroot)
+        .map_err(|error| failed(&error).doing("read what an earlier run has done"))?;
+    if unfinished.is_some() {
+        heed(&unfinished, config_digest(job.config)?, job.strict)?;
+    }
     let live = is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
     let mut rehearsal = DryRun::new(&probe);
-    files::carry_out(&mut rehearsal, &input, job.phases, Vec::new())?;
+    // Of a large config the digest takes a fifth of the time.
+    let (config, rehearsed) = beside(
+        || config_digest(job.config),
+        || files::carry_out(&mut rehearsal, &input, job.phases, Vec::new()),
+    );
+    rehearsed?;
+    let config = config?;
     let mut rehearsed = plans(rehearsal);
     for directory in leftover_places(&unfinished) {
         // It may have been seen with them.
@@ -108,17 +117,31 @@ pub fn run(
     let mut world = Real::new(&probe, &machine, Record::new(&sysroot, config));
     files::carry_out(&mut world, &input, job.phases, rehearsed)?;
     // What was done must be on the disk before the record that would let it be done again goes.
-    sysroot.sync_touched().map_err(|error| failed(&error))?;
+    sysroot
+        .sync_touched()
+        .map_err(|error| failed(&error).doing("make durable what was done"))?;
     // Their volumes are finished, too: a mark that stays would have them made anew.
     let marks = crate::stages::disks::volumes::finish(job.config, config, &probe)
-        .map_err(|error| Failure::from_plan(stage, &error))?;
+        .map_err(|error| Failure::from_plan(stage, Some(Phase::Volumes), &error))?;
     world
         .advance(marks)
-        .map_err(|error| Failure::from_advance(stage, &error))?;
-    world.into_record().finish().map_err(|error| failed(&error))
+        .map_err(|error| Failure::from_advance(stage, Phase::Volumes, &error))?;
+    world
+        .into_record()
+        .finish()
+        .map_err(|error| failed(&error).doing("write down that everything is done"))
 }
 
-/// The plan of a stage that needs nothing of the machine to decide.
+/// The only phase of a stage that needs nothing of the machine to decide.
+fn phase_of(stage: Stage) -> Phase {
+    if stage == Stage::Kargs {
+        Phase::Arguments
+    } else {
+        Phase::Config
+    }
+}
+
+/// The plan of such a stage.
 fn one_plan(job: &Job<'_>) -> Plan {
     match job.stage {
         Stage::Kargs => crate::stages::kargs::plan(job.config),
@@ -176,13 +199,13 @@ pub fn predict(
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, &error))?;
+    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     match job.stage {
         Stage::Disks => disks::carry_out(world, job.config, None),
         Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),
         Stage::FetchOffline | Stage::Fetch | Stage::Kargs => world
             .advance(one_plan(job))
-            .map_err(|error| Failure::from_advance(job.stage, &error)),
+            .map_err(|error| Failure::from_advance(job.stage, phase_of(job.stage), &error)),
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
             files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
@@ -219,12 +242,10 @@ pub fn open_root(stage: Stage, root: &Path) -> Result<Sysroot, Failure> {
     Sysroot::open(root).map_err(|error| {
         Failure::text(
             Some(stage),
-            format!(
-                "cannot use {} as the root: {}; it must be an existing directory",
-                root.display(),
-                chain(&error)
-            ),
+            format!("cannot use {} as the root: {}", root.display(), chain(&error)),
+            "it must be an existing directory",
         )
+        .doing("open the root")
     })
 }
 
@@ -276,7 +297,8 @@ fn key_fragments(edges: &Edges) -> Result<bool, Failure> {
         Some(Some("false" | "0")) => Ok(false),
         Some(_) => Err(Failure::text(
             None,
-            "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT is neither true, 1, false nor 0; correct it in the environment",
+            "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT is neither true, 1, false nor 0",
+            "correct it in the environment",
         )),
     }
 }
@@ -305,8 +327,8 @@ fn heed(unfinished: &Progress, config: Digest, strict: bool) -> Result<(), Failu
         }
         Some(_) if strict => Err(Failure::text(
             Some(Stage::Files),
-            "an earlier run with another config did not finish, and ignition.rerun=strict is set; give the same config, \
-             wipe the root, or remove /.ignition-progress from it",
+            "an earlier run with another config did not finish, and ignition.rerun=strict is set",
+            "give the same config, wipe the root, or remove /.ignition-progress from it",
         )),
         Some(_) => {
             crate::log::notice(

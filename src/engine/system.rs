@@ -121,7 +121,11 @@ fn merged(files: &dyn HostFiles, dirs: &SystemDirs, below: &Path) -> Result<Base
             tracing::info!("{} leads nowhere and is left out", path.display());
             continue;
         };
-        log::digest(&path.display().to_string(), &bytes);
+        log::digest(
+            &path.display().to_string(),
+            &bytes,
+            crate::view::Digest::of(&bytes),
+        );
         let parsed = config::parse(&bytes).map_err(|source| SystemError::Parse {
             path: path.clone(),
             source,

@@ -75,6 +75,9 @@ pub trait World {
     /// Checks a plan and carries it out.
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError>;
 
+    /// Carries out a plan that a rehearsal has checked over what is this world's view still.
+    fn advance_checked(&mut self, plan: Plan) -> Result<(), AdvanceError>;
+
     /// Tells whoever listens on this machine that a user's SSH keys are at a path.
     fn keys_written(&self, user: &str, path: &RootPath);
 }
@@ -159,6 +162,10 @@ impl World for Real<'_> {
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
         check(&plan, self.probe)?;
         refuse_unknown(&plan)?;
+        self.advance_checked(plan)
+    }
+
+    fn advance_checked(&mut self, plan: Plan) -> Result<(), AdvanceError> {
         let done = execute(&plan, self.machine, &mut self.record);
         // Also after a failure: the steps before it are done.
         if !plan.steps.is_empty() {
@@ -219,6 +226,10 @@ impl World for DryRun<'_> {
 
     fn advance(&mut self, plan: Plan) -> Result<(), AdvanceError> {
         check(&plan, &self.overlay)?;
+        self.advance_checked(plan)
+    }
+
+    fn advance_checked(&mut self, plan: Plan) -> Result<(), AdvanceError> {
         for step in &plan.steps {
             predict(step, &mut self.overlay).map_err(|source| AdvanceError::Predict {
                 cause: step.cause.clone(),

@@ -4,91 +4,131 @@ use std::io::{self, Read, Write};
 
 use sha2::Digest as _;
 
+use super::pipeline::{self, Broken, CHUNK};
 use super::progress::Record;
 use super::{ExecError, Machine, id};
 use crate::events::Done;
+use crate::fetch::Fetcher;
+use crate::fetch::stop::Stop;
 use crate::plan::{Access, Base, Content};
+use crate::sys::sysroot::{StagedFile, Sysroot};
 use crate::view::{Digest, RootPath};
 
-/// Bytes moved at a time.
-const CHUNK: usize = 128 * 1024;
+/// A file to be written, without owner and mode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewFile<'p> {
+    /// Resolved path
+    pub path: &'p RootPath,
+    /// What the contents are laid upon
+    pub base: Base,
+    /// The contents, in order
+    pub contents: &'p [Content],
+}
 
-/// Writes a file. It appears under its name whole, with owner and mode, or not at all.
-pub(super) fn write(
-    machine: &Machine<'_>,
-    record: &mut Record<'_>,
-    path: &RootPath,
-    base: Base,
-    contents: &[Content],
-    access: &Access,
-) -> Result<Done, ExecError> {
+/// A file that is whole but for owner, mode and name.
+#[derive(Debug)]
+pub(super) struct Composed<'a> {
+    staged: StagedFile<'a>,
+    /// What the record must know of it
+    digest: Option<Digest>,
+    done: Done,
+}
+
+/// Composes a file: beside its place, or in another directory of the same filesystem.
+pub(super) fn compose<'a>(
+    root: &'a Sysroot,
+    fetcher: &dyn Fetcher,
+    file: &NewFile<'_>,
+    directory: Option<&RootPath>,
+    stop: &Stop,
+) -> Result<Composed<'a>, ExecError> {
+    let NewFile { path, base, contents } = *file;
+    let write_error = |source| ExecError::Write {
+        path: path.to_string(),
+        source,
+    };
     let mut done = Done::default();
-    let (uid, gid) = (id(&access.user)?, id(&access.group)?);
-    let mut staged = machine.root.stage_file(path)?;
-    // A re-run can tell by the config whether a file with known bytes is done; of the others it needs the digest. So it
-    // does of the report, which holds the time.
-    let recorded = base == Base::Existing
-        || contents
-            .iter()
-            .any(|part| matches!(part, Content::Remote { .. }))
-        // By its name: the directory may be reached through links.
-        || path.name() == RootPath::from(crate::stages::files::result::RESULT).name();
+    let mut staged = root.stage_file_in(directory, path)?;
     let promised = promised(base, contents);
     let mut sink = Sink {
         file: &mut staged,
-        hasher: (recorded && promised.is_none()).then(sha2::Sha512::new),
+        hasher: (is_recorded(file) && promised.is_none()).then(sha2::Sha512::new),
         bytes: 0,
     };
-    if base == Base::Existing && machine.root.node(path)?.is_some() {
-        let mut present = machine.root.open_file(path)?;
-        copy(&mut present, &mut sink).map_err(|source| ExecError::Write {
-            path: path.to_string(),
-            source,
-        })?;
+    if base == Base::Existing && root.node(path)?.is_some() {
+        let mut present = root.open_file(path)?;
+        copy(&mut present, &mut sink).map_err(write_error)?;
     }
     for content in contents {
         match content {
-            Content::Known { bytes, .. } => {
-                sink.write_all(bytes.reveal())
-                    .map_err(|source| ExecError::Write {
-                        path: path.to_string(),
-                        source,
-                    })?;
-            }
+            Content::Known { bytes, .. } => sink.write_all(bytes.reveal()).map_err(write_error)?,
             Content::Remote {
                 url,
                 hash: _,
                 resource,
             } => {
-                let mut reader =
-                    machine
-                        .fetcher
-                        .open(resource.reveal())
-                        .map_err(|source| ExecError::Fetch {
-                            url: url.clone(),
-                            source,
-                        })?;
-                done.attempts = Some(done.attempts.unwrap_or(0).saturating_add(reader.attempts));
-                copy(&mut reader, &mut sink).map_err(|source| ExecError::Copy {
-                    url: url.clone(),
-                    path: path.to_string(),
-                    source,
+                let contents = fetcher
+                    .begin(resource.reveal(), stop)
+                    .map_err(|source| ExecError::Fetch {
+                        url: url.clone(),
+                        source,
+                    })?;
+                done.attempts = Some(done.attempts.unwrap_or(0).saturating_add(contents.attempts));
+                pipeline::copy(contents, &mut sink, stop).map_err(|broken| match broken {
+                    Broken::Writing(source) => write_error(source),
+                    Broken::Reading(source) => ExecError::Copy {
+                        url: url.clone(),
+                        path: path.to_string(),
+                        source,
+                    },
                 })?;
             }
         }
     }
     done.bytes = Some(sink.bytes);
     let digest = promised.or_else(|| sink.hasher.map(|hasher| Digest(hasher.finalize().into())));
-    if let Some(digest) = digest {
-        record.placing(path, digest, base == Base::Existing)?;
+    Ok(Composed { staged, digest, done })
+}
+
+/// Puts a file in its place, with owner and mode.
+pub(super) fn place(
+    composed: Composed<'_>,
+    record: &mut Record<'_>,
+    file: &NewFile<'_>,
+    access: &Access,
+) -> Result<Done, ExecError> {
+    let (uid, gid) = (id(&access.user)?, id(&access.group)?);
+    let appended = file.base == Base::Existing;
+    if let Some(digest) = composed.digest {
+        record.placing(file.path, digest, appended)?;
     }
     // What was appended must not be appended again: its record and it become durable together.
-    if base == Base::Existing {
-        staged.commit_durably(uid, gid, access.mode)?;
+    if appended {
+        composed.staged.commit_durably(uid, gid, access.mode)?;
     } else {
-        staged.commit(uid, gid, access.mode)?;
+        composed.staged.commit(uid, gid, access.mode)?;
     }
-    Ok(done)
+    Ok(composed.done)
+}
+
+/// Writes a file with nothing to fetch. It appears under its name whole, with owner and mode, or not at all.
+pub(super) fn write(
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    file: &NewFile<'_>,
+    access: &Access,
+) -> Result<Done, ExecError> {
+    let composed = compose(machine.root, machine.fetcher, file, None, &Stop::default())?;
+    place(composed, record, file, access)
+}
+
+/// Whether a re-run needs the digest of a file to know it for its own. It can tell by the config whether a file with known
+/// bytes is done, and fetches again what is remote and has no SHA-512: nobody knows which bytes the config means, and
+/// hashing takes longer than fetching. It must know whether an append was made, and the report, which holds the time.
+fn is_recorded(file: &NewFile<'_>) -> bool {
+    file.base == Base::Existing
+        // By its name: the directory may be reached through links.
+        || file.path.name() == RootPath::from(crate::stages::files::result::RESULT).name()
 }
 
 /// The digest that the file will have or not be written: it is one remote content with a SHA-512 in the config, which the

@@ -1,16 +1,18 @@
 //! The only code that changes the machine: one match over the actions of a plan.
 
 mod accounts;
+mod ahead;
 mod devices;
 mod files;
 mod keys;
+mod pipeline;
 pub mod progress;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::events::{Done, Event, Events, Outcome};
+use crate::events::{Done, Event, Events, Outcome, line};
 use crate::fetch::{FetchError, Fetcher};
 use crate::plan::render::subject;
 use crate::plan::{Action, Change, HostFile, PasswordOf, Plan, Step};
@@ -23,6 +25,8 @@ use crate::sys::runner::{Invocation, RunError, Runner};
 use crate::sys::sysroot::{Sysroot, SysrootError};
 use crate::sys::tool::Tool;
 use crate::view::{Account, Owner};
+use ahead::Ahead;
+use files::NewFile;
 use progress::Record;
 
 pub use devices::VolumeError;
@@ -64,9 +68,11 @@ impl std::fmt::Debug for Machine<'_> {
 pub struct StepError {
     /// The place in the config that asks for the step
     pub cause: Pointer,
+    /// The step: `create /etc/motd`. Fit for a terminal
+    pub operation: String,
     /// What happened
     #[source]
-    pub problem: ExecError,
+    pub problem: Box<ExecError>,
 }
 
 /// Why a step could not be done.
@@ -154,10 +160,24 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
     if let Some(first) = plan.steps.iter().find(|step| acts(step)) {
         record.begin(plan).map_err(|error| StepError {
             cause: first.cause.clone(),
-            problem: error.into(),
+            operation: "write down that a run has begun".to_owned(),
+            problem: Box::new(error.into()),
         })?;
     }
-    let mut ahead = VecDeque::new();
+    // Programs may have run since the last plan.
+    machine.root.forget_directories();
+    let ahead = Ahead::new(plan, machine.root, machine.fetcher);
+    ahead.run(|| execute_steps(plan, machine, record, &ahead))
+}
+
+fn execute_steps(
+    plan: &Plan,
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    ahead: &Ahead<'_>,
+) -> Result<(), StepError> {
+    // Results of filesystems that were made side by side, until their turn to be told comes.
+    let mut made = VecDeque::new();
     let mut failed: Option<StepError> = None;
     for (index, step) in plan.steps.iter().enumerate() {
         let tell = |outcome, took, done| {
@@ -175,29 +195,43 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
             continue;
         }
         tracing::info!("{} {}", step.change.word(), subject(&step.action));
-        if ahead.is_empty() && devices::filesystem(step).is_some() {
-            ahead = devices::make_side_by_side(plan.steps.get(index..).unwrap_or_default(), machine);
+        if made.is_empty() && devices::filesystem(step).is_some() {
+            made = devices::make_side_by_side(plan.steps.get(index..).unwrap_or_default(), machine);
         }
-        let (result, took) = if let Some((result, took)) = ahead.pop_front() {
+        let (result, took) = if let Some((result, took)) = made.pop_front() {
             (result.map(|()| Done::default()), took)
         } else {
             let begun = machine.clock.monotonic();
             let result = if (machine.stop)() {
                 Err(ExecError::Stopped)
             } else {
-                run_step(step, machine, record)
+                if line::may_take_long(&step.action) {
+                    machine.events.tell(&Event::StepBegins {
+                        stage: plan.stage,
+                        phase: plan.phase,
+                        step,
+                    });
+                }
+                run_step(step, index, machine, record, ahead)
             };
             (result, machine.clock.monotonic().saturating_sub(begun))
         };
         match result {
             Ok(done) => tell(Outcome::Done, took, done),
             Err(problem) => {
-                tell(Outcome::Failed(&chain(&problem)), took, Done::default());
-                failed = Some(join(failed, &step.cause, problem));
+                let done = Done {
+                    attempts: match &problem {
+                        ExecError::Fetch { source, .. } => source.attempts(),
+                        _ => None,
+                    },
+                    ..Done::default()
+                };
+                tell(Outcome::Failed(&chain(&problem)), took, done);
+                failed = Some(join(failed, step, problem));
             }
         }
         // What was done side by side with a step that failed is still told.
-        if ahead.is_empty()
+        if made.is_empty()
             && let Some(failed) = failed.take()
         {
             return Err(failed);
@@ -207,19 +241,21 @@ pub fn execute(plan: &Plan, machine: &Machine<'_>, record: &mut Record<'_>) -> R
 }
 
 /// Adds a failure to those before it.
-fn join(before: Option<StepError>, cause: &Pointer, problem: ExecError) -> StepError {
+fn join(before: Option<StepError>, step: &Step, problem: ExecError) -> StepError {
     let Some(StepError {
-        cause: first,
+        cause,
+        operation,
         problem: of_first,
     }) = before
     else {
         return StepError {
-            cause: cause.clone(),
-            problem,
+            cause: step.cause.clone(),
+            operation: format!("{} {}", step.change.word(), subject(&step.action)),
+            problem: Box::new(problem),
         };
     };
-    let other = format!("{cause}: {}", chain(&problem));
-    let problem = match of_first {
+    let other = format!("{}: {}", step.cause, chain(&problem));
+    let problem = match *of_first {
         // Once is enough.
         stopped @ ExecError::Stopped if matches!(problem, ExecError::Stopped) => stopped,
         ExecError::Several { first, mut others } => {
@@ -232,8 +268,9 @@ fn join(before: Option<StepError>, cause: &Pointer, problem: ExecError) -> StepE
         },
     };
     StepError {
-        cause: first,
-        problem,
+        cause,
+        operation,
+        problem: Box::new(problem),
     }
 }
 
@@ -245,7 +282,13 @@ fn acts(step: &Step) -> bool {
     }
 }
 
-fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Result<Done, ExecError> {
+fn run_step(
+    step: &Step,
+    index: usize,
+    machine: &Machine<'_>,
+    record: &mut Record<'_>,
+    ahead: &Ahead<'_>,
+) -> Result<Done, ExecError> {
     let root = machine.root;
     let done = match &step.action {
         // Stands in dry runs for what is not known; a real run has fetched it before it plans.
@@ -260,10 +303,15 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
                 HostFile::NeedNet => machine.host.create_empty(path),
                 HostFile::Cache | HostFile::Origins => machine.host.write_atomic(path, bytes.reveal(), *mode),
             };
-            written.map_err(|source| ExecError::Write {
-                path: path.display().to_string(),
-                source,
-            })
+            return written
+                .map(|()| Done {
+                    bytes: Some(u64::try_from(bytes.reveal().len()).unwrap_or(u64::MAX)),
+                    ..Done::default()
+                })
+                .map_err(|source| ExecError::Write {
+                    path: path.display().to_string(),
+                    source,
+                });
         }
         Action::CreateGroup(group) => {
             start(machine, Tool::Groupadd, accounts::groupadd(group))?;
@@ -297,7 +345,17 @@ fn run_step(step: &Step, machine: &Machine<'_>, record: &mut Record<'_>) -> Resu
             base,
             contents,
             access,
-        } => return files::write(machine, record, path, *base, contents, access),
+        } => {
+            let file = NewFile {
+                path,
+                base: *base,
+                contents,
+            };
+            return match ahead.take(index, machine.stop) {
+                None => files::write(machine, record, &file, access),
+                Some(composed) => files::place(composed?, record, &file, access),
+            };
+        }
         Action::SetAccess { path, access } => {
             Ok(root.set_access(path, id(&access.user)?, id(&access.group)?, access.mode)?)
         }
@@ -328,6 +386,9 @@ fn id(owner: &Owner) -> Result<u32, ExecError> {
 fn start(machine: &Machine<'_>, tool: Tool, args: Vec<OsString>) -> Result<(), ExecError> {
     let mut all: Vec<OsString> = vec!["--root".into(), machine.root.path().into()];
     all.extend(args);
-    machine.runner.run(&Invocation::new(tool, all))?;
+    let ran = machine.runner.run(&Invocation::new(tool, all));
+    // It may have removed a home, or made one.
+    machine.root.forget_directories();
+    ran?;
     Ok(())
 }

@@ -93,6 +93,40 @@ impl Hasher {
     }
 }
 
+/// Compares the hash of bytes that come one after the other.
+pub struct Check {
+    expected: Hash,
+    hasher: Hasher,
+}
+
+impl Check {
+    /// Of bytes that must have this hash; none came yet.
+    pub fn new(expected: Hash) -> Self {
+        Self {
+            hasher: Hasher::new(expected.function),
+            expected,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// There are no more: a mismatch is an error of kind `InvalidData` that holds a [`HashMismatch`].
+    pub fn finish(self) -> io::Result<()> {
+        let calculated = self.hasher.finish();
+        if calculated == self.expected {
+            return Ok(());
+        }
+        let expected = self.expected;
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            HashMismatch { expected, calculated },
+        ))
+    }
+}
+
 /// Passes bytes on and compares their hash at the end: a mismatch is an error of the read that would have said "end",
 /// of kind `InvalidData`, holding a [`HashMismatch`].
 pub struct Hashed<R> {

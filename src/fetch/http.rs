@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::proxy::Via;
+use super::stop::Stop;
 use crate::config::types::Hidden;
 
 /// Certificates that are trusted beside the system's, in DER.
@@ -23,6 +24,8 @@ pub enum Method {
     Get,
     /// `PUT`, without a body: tokens of metadata services
     Put,
+    /// `POST`, for the report
+    Post,
 }
 
 /// One request.
@@ -36,16 +39,24 @@ pub struct Request {
     pub shown: String,
     /// All headers that are sent beside `Host`
     pub headers: Vec<(String, Hidden)>,
+    /// The body; empty = none
+    pub body: Vec<u8>,
     /// Time until the answer's headers are there; `None` = without end
     pub header_timeout: Option<Duration>,
     /// Time until all of it, the body too, must be over; `None` = without end
     pub budget: Option<Duration>,
+    /// What the budget comes from, as it is said when it is used up
+    pub limit: &'static str,
     /// Who is trusted, the proxy too
     pub trust: Arc<Trust>,
     /// The proxy to go through; `None` = straight
     pub via: Option<Via>,
     /// What is said beside the URL while it is waited for: the attempt, and how the last one failed
     pub note: String,
+    /// How long nothing has been said about the wait before
+    pub silent: Duration,
+    /// Ends it
+    pub stop: Stop,
 }
 
 /// An answer. The body may be read until it ends; it fails if it is cut short or the deadline passes.
@@ -69,15 +80,27 @@ impl fmt::Debug for Response {
 /// Why there is no answer. Nothing of the URL or the headers is in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// No name, no connection, no trust, a broken answer: it may go better next time
+    /// No connection, a broken answer: it may go better next time
     #[error("{0}")]
     Transport(String),
+    /// This machine knows no way to the address: it may go better next time, when there is a network
+    #[error("{0}")]
+    Unreachable(String),
+    /// The name of the host is not resolved: likewise
+    #[error("{0}")]
+    Name(String),
+    /// The certificate of the server or proxy is not accepted: it may go better next time, with another clock
+    #[error("{0}")]
+    Certificate(String),
     /// The server did not begin to answer in time: it may go better next time
     #[error("no answer began within {} s (ignition.timeouts.httpResponseHeaders)", .0.as_secs())]
     HeaderTimeout(Duration),
-    /// The budget is used up
-    #[error("the time for it is over")]
-    Deadline,
+    /// The budget is used up; what had not happened by then
+    #[error("the time for it was over before {0}")]
+    Deadline(&'static str),
+    /// Somebody has asked this process to stop
+    #[error("it was asked to stop")]
+    Stopped,
     /// The request itself is of no use
     #[error("{0}")]
     Invalid(String),
@@ -87,8 +110,12 @@ impl HttpError {
     /// Whether another attempt makes sense.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::HeaderTimeout(_) => true,
-            Self::Deadline | Self::Invalid(_) => false,
+            Self::Transport(_)
+            | Self::Unreachable(_)
+            | Self::Name(_)
+            | Self::Certificate(_)
+            | Self::HeaderTimeout(_) => true,
+            Self::Deadline(_) | Self::Stopped | Self::Invalid(_) => false,
         }
     }
 }

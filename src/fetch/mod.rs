@@ -6,23 +6,31 @@
 //!
 //! No error shows user info or query of an URL, header values, or what a `data:` URL holds.
 
+mod body;
 pub mod data;
+mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod gunzip;
 pub mod hash;
 pub mod http;
+mod idn;
 pub mod limit;
 pub mod network;
 pub mod oem;
 pub mod pem;
+pub mod post;
 pub mod proxy;
+mod running;
 pub mod settings;
 pub mod source;
+pub mod stop;
 pub mod tls;
+mod told;
 pub mod verified;
 mod verifier;
 pub mod web;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -33,12 +41,16 @@ use crate::config::grammar::data_url::DataUrlError;
 use crate::config::grammar::url::display;
 use crate::config::types::{Ignition, Resource};
 
+use crate::events::{Events, Fetched, Untold};
+use crate::sys::reach::{Blind, Reachability};
 use crate::sys::{Clock, HostFiles};
+use hash::{Hash, Hashed};
 use http::{Http, Method, Trust};
 use limit::Limited;
 use settings::Settings;
 use source::{Scheme, Source};
-use verified::verified;
+use stop::Stop;
+use verified::{plain, verified};
 use web::{Call, Web};
 
 /// The most that one config may hold, in bytes, wherever it comes from. Upstream has no limit but memory.
@@ -115,12 +127,14 @@ pub enum FetchError {
     },
     /// The total budget is used up.
     #[error(
-        "gave up on {url} after {attempts} attempts, its time is over (-fetch-timeout, or \
-         ignition.timeouts.httpTotal); the last one failed: {last}"
+        "gave up on {url} after {attempts} {}, its time is over ({limit}); the last one failed: {last}",
+        if *attempts == 1 { "attempt" } else { "attempts" }
     )]
     Timeout {
         /// URL fit to be shown
         url: String,
+        /// What gave it the time
+        limit: &'static str,
         /// How many attempts were made
         attempts: u64,
         /// Why the last one failed
@@ -191,6 +205,37 @@ impl FetchError {
 pub trait Fetcher: Sync {
     /// Begins to fetch. An error of the kind that may go better next time was tried again as often as the settings allow.
     fn open(&self, resource: &Resource) -> Result<Contents<'_>, FetchError>;
+
+    /// As [`Fetcher::open`], for somebody who hashes on another thread: the hash that comes along is theirs to compare. It
+    /// ends with an error soon after `stop` is asked for, also while it waits for the network.
+    fn begin(&self, resource: &Resource, stop: &Stop) -> Result<Unchecked<'_>, FetchError> {
+        let _ = stop;
+        let contents = self.open(resource)?;
+        Ok(Unchecked {
+            reader: contents.reader,
+            hash: None,
+            attempts: contents.attempts,
+        })
+    }
+}
+
+/// Contents that are on their way and whose hash nobody has compared.
+pub struct Unchecked<'a> {
+    /// The contents, already decompressed
+    pub reader: Box<dyn Read + Send + 'a>,
+    /// What their hash must be; `None` if any will do
+    pub hash: Option<Hash>,
+    /// How many attempts it took to get here; 0 for what needs no network
+    pub attempts: u64,
+}
+
+impl std::fmt::Debug for Unchecked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unchecked")
+            .field("hash", &self.hash)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Contents that are on their way.
@@ -230,6 +275,10 @@ pub struct Fetch<'a> {
     pub offline: bool,
     /// How to fetch
     pub settings: Settings,
+    /// Whether others can be reached; nothing is known to begin with
+    pub reach: &'a dyn Reachability,
+    /// Who is told what was fetched whole
+    pub events: &'a dyn Events,
     /// Bundles of certificate authorities that were fetched, by source
     authorities: BTreeMap<String, Vec<u8>>,
 }
@@ -250,6 +299,8 @@ impl<'a> Fetch<'a> {
             oem_dir,
             offline: false,
             settings,
+            reach: &Blind,
+            events: &Untold,
             authorities: BTreeMap::new(),
         }
     }
@@ -282,18 +333,18 @@ impl<'a> Fetch<'a> {
         if let Some(bytes) = self.authorities.get(&key) {
             return Ok(bytes.clone());
         }
-        let bytes = read_all(self.open(resource)?, AUTHORITY_LIMIT, &shown(resource))?;
+        let bytes = self.whole(Fetched::Authorities, resource, AUTHORITY_LIMIT)?;
         self.authorities.insert(key, bytes.clone());
         Ok(bytes)
     }
 
     /// HTTP as Ignition speaks it, for platforms.
     pub fn web(&self) -> Web<'a> {
-        Web::new(self.http, self.clock)
+        Web::new(self.http, self.clock).watching(self.reach)
     }
 
     /// The bytes as they are stored at the source.
-    fn stored(&self, source: &Source) -> Result<Contents<'_>, FetchError> {
+    fn stored(&self, source: &Source, stop: &Stop) -> Result<Contents<'_>, FetchError> {
         let not_built = |what: &str| {
             Err(FetchError::NotBuilt {
                 url: source.shown(),
@@ -324,7 +375,11 @@ impl<'a> Fetch<'a> {
                     headers: source.headers.clone(),
                     retry_also: Vec::new(),
                 };
-                self.web().call(&call, &self.settings)
+                let settings = Settings {
+                    stop: stop.clone(),
+                    ..self.settings.clone()
+                };
+                self.web().call(&call, &settings)
             }
             Scheme::Tftp => not_built("tftp:"),
             Scheme::S3 => not_built("s3:"),
@@ -336,18 +391,36 @@ impl<'a> Fetch<'a> {
 
 impl Fetcher for Fetch<'_> {
     fn open(&self, resource: &Resource) -> Result<Contents<'_>, FetchError> {
+        let Unchecked {
+            reader,
+            hash,
+            attempts,
+        } = self.begin(resource, &Stop::default())?;
+        let reader = match hash {
+            None => reader,
+            Some(hash) => Box::new(Hashed::new(reader, hash)),
+        };
+        Ok(Contents { reader, attempts })
+    }
+
+    fn begin(&self, resource: &Resource, stop: &Stop) -> Result<Unchecked<'_>, FetchError> {
         let source = Source::parse(resource)?;
         if self.offline && !source.url.is_offline() {
             return Err(FetchError::NeedNet { url: source.shown() });
         }
-        let stored = self.stored(&source)?;
+        let Contents { reader, attempts } = self.stored(&source, stop)?;
         if source.scheme == Scheme::Nothing {
             // Neither decompressed nor checked (spec/fetch.md 8).
-            return Ok(stored);
+            return Ok(Unchecked {
+                reader,
+                hash: None,
+                attempts,
+            });
         }
-        Ok(Contents {
-            attempts: stored.attempts,
-            reader: verified(stored, source.compression, source.hash),
+        Ok(Unchecked {
+            reader: plain(reader, source.compression),
+            hash: source.hash,
+            attempts,
         })
     }
 }

@@ -1,27 +1,28 @@
 //! The real network: reqwest on a current-thread runtime, behind a blocking reader.
 //!
 //! Each request has a runtime and a connection of its own. The runtime only moves while a caller waits in it, and is shut
-//! down in the background: its blocking pool may hold a `getaddrinfo` that hangs.
+//! down in the background: its blocking pool may hold a `getaddrinfo` that hangs. The addresses of a host are tried side
+//! by side ([`super::dial`]).
 
-use std::error::Error as _;
-use std::future::Future;
-use std::io::{self, Read};
-use std::pin::pin;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use rustls::ClientConfig;
-use tokio::runtime::Runtime;
 
+use super::body::Body;
+use super::dial::{self, Ends, Gate, Lost};
 use super::http::{Http, HttpError, Method, Request, Response, Trust};
 use super::proxy::Via;
+use super::running::{Running, Waiting};
+use super::told::{self, tell};
 use super::{tls, web};
 
-/// Time that a connection may take, TLS included.
+/// Time that the name and a connection may take, TLS and a proxy's tunnel included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
-/// How often a wait says what it waits for.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The network of this machine.
 pub struct Network {
@@ -66,75 +67,60 @@ impl Network {
 impl Http for Network {
     fn send(&self, request: &Request) -> Result<Response, HttpError> {
         let url = web::parse(request.url.reveal()).map_err(HttpError::Invalid)?;
-        let tunnel = url.scheme() == "https";
-        let mut client = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls(request, url.scheme())?)
-            // The environment's do not count.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_TIMEOUT);
-        if let Some(via) = &request.via {
-            client = client.proxy(proxy(via, &url)?);
-        }
-        let client = client.build().map_err(|error| HttpError::Invalid(tell(error)))?;
-        let method = match request.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Put => reqwest::Method::PUT,
-        };
-        let mut builder = client.request(method, url);
-        let known = !tunnel
-            && request
-                .via
-                .as_ref()
-                .is_some_and(|via| via.authorization.is_some());
-        for (name, value) in &request.headers {
-            if known && name.eq_ignore_ascii_case(PROXY_AUTHORIZATION.as_str()) {
-                // That of the proxy's URL counts, as in Go.
-                continue;
-            }
-            let header = HeaderName::try_from(name.as_str())
-                .map_err(|_| HttpError::Invalid(format!("{name:?} is no name of an HTTP header")))?;
-            let mut value = HeaderValue::try_from(value.reveal()).map_err(|_| {
-                HttpError::Invalid(format!(
-                    "the value of the HTTP header {name:?} holds a control character"
-                ))
-            })?;
-            value.set_sensitive(true);
-            builder = builder.header(header, value);
-        }
+        let tls = self.tls(request, url.scheme())?;
+        let headers = headers(request, &url)?;
         let runtime = Running::new()?;
+        let mut waiting = Waiting::new(
+            format!("{}, {}", request.shown, request.note),
+            request.silent,
+            request.stop.clone(),
+        );
         let started = Instant::now();
         // A time too far away to be counted is no end.
-        let after = |time: Duration| started.checked_add(time);
-        let deadline = request.budget.and_then(after);
-        let end = match (request.header_timeout.and_then(after), deadline) {
-            (Some(headers), Some(deadline)) => Some(headers.min(deadline)),
-            (headers, deadline) => headers.or(deadline),
-        };
-        let waits_for = format!("{}, {}", request.shown, request.note);
-        let response = match runtime.wait(builder.send(), end, &waits_for) {
-            Some(Ok(response)) => response,
-            Some(Err(error)) if error.is_builder() => return Err(HttpError::Invalid(tell(error))),
-            Some(Err(error)) => {
-                let connect = error.is_connect();
-                let text = tell(error);
-                return Err(HttpError::Transport(match &request.via {
-                    None => text,
-                    Some(via) => tell_of_proxy(&text, via, connect && !tunnel),
-                }));
+        let deadline = request.budget.and_then(|budget| started.checked_add(budget));
+        let connect = started.checked_add(CONNECT_TIMEOUT);
+        let first = request.via.as_ref().map_or(&url, |via| &via.url);
+        let host = first.host_str().unwrap_or_default();
+        let addresses = addresses(&runtime, first, earlier(connect, deadline), &mut waiting)
+            .map_err(|error| through(request.via.as_ref(), error, deadline))?;
+        let start = |address: Option<SocketAddr>, gate: Gate| {
+            let mut client = reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                // The environment's do not count.
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .http1_only()
+                .pool_max_idle_per_host(0)
+                .connector_layer(gate);
+            if let Some(address) = address {
+                client = client.resolve(host, address);
             }
-            None => {
-                let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-                return Err(match request.header_timeout {
-                    Some(most) if !passed => HttpError::HeaderTimeout(most),
-                    _ => HttpError::Deadline,
-                });
+            if let Some(via) = &request.via {
+                client = client.proxy(proxy(via, &url)?);
             }
+            let client = client.build().map_err(|error| HttpError::Invalid(tell(&error)))?;
+            let method = match request.method {
+                Method::Get => reqwest::Method::GET,
+                Method::Put => reqwest::Method::PUT,
+                Method::Post => reqwest::Method::POST,
+            };
+            let mut builder = client.request(method, url.clone()).headers(headers.clone());
+            if !request.body.is_empty() {
+                builder = builder.body(request.body.clone());
+            }
+            Ok(builder.send())
         };
+        let ends = Ends {
+            connect,
+            headers: request.header_timeout,
+            deadline,
+        };
+        let response = runtime
+            .block_on(dial::race(&addresses, start, &ends, &mut waiting))
+            .unwrap_or(Err(Lost::Refused(HttpError::Deadline("the wait began"))))
+            .map_err(|lost| told::lost(lost, first, &url, request))?;
         let location = response
             .headers()
             .get(LOCATION)
@@ -143,15 +129,89 @@ impl Http for Network {
         Ok(Response {
             status: response.status().as_u16(),
             location,
-            body: Box::new(Body {
-                runtime,
-                response,
-                chunk: io::Cursor::default(),
-                deadline,
-                waits_for,
-            }),
+            body: Box::new(Body::new(runtime, response, deadline, waiting, request.limit)),
         })
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The addresses of an URL's host in the order in which they are tried; of a host that is one itself, nothing.
+fn addresses(
+    runtime: &Running,
+    url: &Url,
+    end: Option<Instant>,
+    waiting: &mut Waiting,
+) -> Result<Vec<Option<SocketAddr>>, HttpError> {
+    let Some(name) = url.domain() else {
+        return Ok(vec![None]);
+    };
+    let port = url.port_or_known_default().unwrap_or(80);
+    let what = format!("its name {name} is being looked up");
+    let lookup = async {
+        tokio::net::lookup_host((name, port))
+            .await
+            .map(Iterator::collect::<Vec<_>>)
+    };
+    let found = match runtime.wait(lookup, end, waiting, &what) {
+        None if waiting.is_stop_asked() => return Err(HttpError::Stopped),
+        None => {
+            return Err(HttpError::Name(format!(
+                "the name {name} was not resolved in time"
+            )));
+        }
+        Some(Ok(found)) if found.is_empty() => Err(io::Error::other("it has no address")),
+        Some(found) => found,
+    };
+    match found {
+        Ok(found) => Ok(dial::ordered(&found).into_iter().map(Some).collect()),
+        Err(error) => Err(HttpError::Name(told::name(name, &error))),
+    }
+}
+
+/// An error of the way to a proxy names it. Without any time left that is the reason.
+fn through(via: Option<&Via>, error: HttpError, deadline: Option<Instant>) -> HttpError {
+    if error == HttpError::Stopped {
+        return error;
+    }
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        return HttpError::Deadline("its name was resolved");
+    }
+    match (via, error) {
+        (Some(via), HttpError::Name(text)) => HttpError::Name(format!("through the proxy {via}: {text}")),
+        (_, error) => error,
+    }
+}
+
+/// The headers that go out.
+fn headers(request: &Request, url: &Url) -> Result<HeaderMap, HttpError> {
+    let known = url.scheme() != "https"
+        && request
+            .via
+            .as_ref()
+            .is_some_and(|via| via.authorization.is_some());
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        if known && name.eq_ignore_ascii_case(PROXY_AUTHORIZATION.as_str()) {
+            // That of the proxy's URL counts, as in Go.
+            continue;
+        }
+        let header = HeaderName::try_from(name.as_str())
+            .map_err(|_| HttpError::Invalid(format!("{name:?} is no name of an HTTP header")))?;
+        let mut value = HeaderValue::try_from(value.reveal()).map_err(|_| {
+            HttpError::Invalid(format!(
+                "the value of the HTTP header {name:?} holds a control character"
+            ))
+        })?;
+        value.set_sensitive(true);
+        headers.append(header, value);
+    }
+    Ok(headers)
 }
 
 /// The proxy as reqwest takes it. The rules were applied before, so it is for every request of this client.
@@ -164,7 +224,7 @@ fn proxy(via: &Via, url: &reqwest::Url) -> Result<reqwest::Proxy, HttpError> {
         )));
     }
     let proxy = reqwest::Proxy::all(via.url.as_str())
-        .map_err(|error| HttpError::Invalid(format!("the proxy {via} cannot be used: {}", tell(error))))?;
+        .map_err(|error| HttpError::Invalid(format!("the proxy {via} cannot be used: {}", tell(&error))))?;
     let Some(authorization) = &via.authorization else {
         return Ok(proxy);
     };
@@ -172,119 +232,4 @@ fn proxy(via: &Via, url: &reqwest::Url) -> Result<reqwest::Proxy, HttpError> {
         .map_err(|_| HttpError::Invalid(format!("user and password of the proxy {via} cannot be sent")))?;
     value.set_sensitive(true);
     Ok(proxy.custom_http_auth(value))
-}
-
-/// Adds the proxy to what went wrong, and what can be done if it is the proxy's affair. `at_proxy`: it is known that no
-/// connection to the proxy came about.
-fn tell_of_proxy(text: &str, via: &Via, at_proxy: bool) -> String {
-    // The types of these errors are not public.
-    let has = |part: &str| text.contains(part);
-    let advice = if has("proxy authorization required") {
-        match via.authorization {
-            None => "; it wants user and password: write them into its URL, http://user:password@host:port",
-            Some(_) => "; it does not accept user and password of its URL: check them",
-        }
-    } else if has("tunnel error: unsuccessful") {
-        "; it does not let this through, does not know the user of its URL, or cannot reach the server: ask who runs it, \
-         or list the host in ignition.proxy.noProxy"
-    } else if has("failed to create underlying connection") || (at_proxy && !has("certificate")) {
-        "; the proxy itself cannot be reached: check its URL"
-    } else {
-        ""
-    };
-    format!("through the proxy {via}: {text}{advice}")
-}
-
-/// What went wrong, with its causes, without the URL.
-fn tell(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    if text.contains("UnknownIssuer") {
-        text.push_str("; name its authority in ignition.security.tls.certificateAuthorities");
-    }
-    text
-}
-
-/// A runtime that does not wait for its blocking threads when it is dropped.
-struct Running(Option<Runtime>);
-
-impl Running {
-    fn new() -> Result<Self, HttpError> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map(|runtime| Self(Some(runtime)))
-            .map_err(|error| HttpError::Invalid(format!("cannot start a runtime for the network: {error}")))
-    }
-
-    /// Waits for `future` until `end`; says every ten seconds that it does. `None`: it is past the end.
-    fn wait<T>(&self, future: impl Future<Output = T>, end: Option<Instant>, what: &str) -> Option<T> {
-        let started = Instant::now();
-        self.0.as_ref()?.block_on(async {
-            let mut future = pin!(future);
-            loop {
-                let now = Instant::now();
-                let left = end.map_or(SAY_EVERY, |end| end.saturating_duration_since(now).min(SAY_EVERY));
-                if let Ok(value) = tokio::time::timeout(left, &mut future).await {
-                    return Some(value);
-                }
-                if end.is_some_and(|end| Instant::now() >= end) {
-                    return None;
-                }
-                tracing::info!("still waiting for {what}, {} s now", started.elapsed().as_secs());
-            }
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// The body of an answer.
-struct Body {
-    runtime: Running,
-    response: reqwest::Response,
-    chunk: io::Cursor<Vec<u8>>,
-    deadline: Option<Instant>,
-    waits_for: String,
-}
-
-impl Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let taken = self.chunk.read(buffer)?;
-            if taken > 0 || buffer.is_empty() {
-                return Ok(taken);
-            }
-            match self
-                .runtime
-                .wait(self.response.chunk(), self.deadline, &self.waits_for)
-            {
-                Some(Ok(Some(chunk))) => self.chunk = io::Cursor::new(chunk.to_vec()),
-                Some(Ok(None)) => return Ok(0),
-                Some(Err(error)) => return Err(io::Error::other(tell(error))),
-                None => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "the time for it is over (-fetch-timeout, or ignition.timeouts.httpTotal)",
-                    ));
-                }
-            }
-        }
-    }
 }

@@ -205,7 +205,7 @@ fn ascii(name: &str) -> String {
         return name.to_owned();
     }
     let (dot, bare) = name.strip_prefix('.').map_or(("", name), |bare| (".", bare));
-    let encoded = Url::parse(&format!("http://{bare}/"))
+    let encoded = Url::parse(&super::idn::ascii(&format!("http://{bare}/")))
         .ok()
         .and_then(|url| url.host_str().map(|host| format!("{dot}{host}")));
     encoded.unwrap_or_else(|| name.to_owned())

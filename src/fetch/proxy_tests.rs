@@ -12,7 +12,7 @@ fn config(http: &str, https: &str, no_proxy: &[&str]) -> Proxy {
 
 /// The proxy's URL, `None` for a direct way.
 fn way(proxy: &Proxy, url: &str) -> Option<String> {
-    match route(proxy, &Url::parse(url).unwrap()).unwrap() {
+    match route(proxy, &Url::parse(&crate::fetch::idn::ascii(url)).unwrap()).unwrap() {
         Route::Direct => None,
         Route::Via(via) => Some(via.url.into()),
     }

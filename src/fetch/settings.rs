@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::types::{Proxy, Timeouts};
 
 use super::http::Trust;
+use super::stop::Stop;
 
 /// Time that a server has to begin its answer, if the config does not say.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +24,10 @@ pub struct Settings {
     pub trust: Arc<Trust>,
     /// Budget that no config can raise: somebody waits at a terminal. `None` = as the config says
     pub most: Option<Duration>,
+    /// When all fetching of this run must be over, on the monotonic clock (`ignition.fetch.deadline`); `None` = never
+    pub deadline: Option<Duration>,
+    /// Ends what is fetched so
+    pub stop: Stop,
 }
 
 impl Settings {
@@ -35,6 +40,8 @@ impl Settings {
             proxy: Proxy::default(),
             trust: Arc::default(),
             most: None,
+            deadline: None,
+            stop: Stop::default(),
         }
     }
 
@@ -47,6 +54,12 @@ impl Settings {
             most: Some(most),
             ..self
         }
+    }
+
+    /// The same, with a moment of the monotonic clock when all must be over, whatever a config says.
+    #[must_use]
+    pub fn until(self, deadline: Option<Duration>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Takes timeouts and proxy of a config. What it leaves out goes back to its default, for both.

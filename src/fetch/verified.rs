@@ -15,6 +15,14 @@ pub enum Compression {
     Gzip,
 }
 
+/// `reader` decompressed.
+pub fn plain<'a>(reader: Box<dyn Read + Send + 'a>, compression: Compression) -> Box<dyn Read + Send + 'a> {
+    match compression {
+        Compression::None => reader,
+        Compression::Gzip => Box::new(Gunzip::new(reader)),
+    }
+}
+
 /// Contents of a resource: `reader` decompressed, its hash compared at the end (a mismatch is an error of the last
 /// read).
 pub fn verified<'a>(
@@ -22,11 +30,10 @@ pub fn verified<'a>(
     compression: Compression,
     hash: Option<Hash>,
 ) -> Box<dyn Read + Send + 'a> {
-    match (compression, hash) {
-        (Compression::None, None) => Box::new(reader),
-        (Compression::None, Some(hash)) => Box::new(Hashed::new(reader, hash)),
-        (Compression::Gzip, None) => Box::new(Gunzip::new(reader)),
-        (Compression::Gzip, Some(hash)) => Box::new(Hashed::new(Gunzip::new(reader), hash)),
+    let reader = plain(Box::new(reader), compression);
+    match hash {
+        None => reader,
+        Some(hash) => Box::new(Hashed::new(reader, hash)),
     }
 }
 

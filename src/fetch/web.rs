@@ -8,13 +8,17 @@ use crate::config::grammar::url::display;
 use crate::config::types::Hidden;
 
 use super::http::{Http, HttpError, Method, Request, Response};
+use super::idn;
 use super::proxy::{self, Route, Via};
 use super::settings::Settings;
-use super::{Contents, FetchError};
+use super::{Contents, FetchError, told};
 use crate::sys::Clock;
+use crate::sys::reach::{Blind, Reachability, Watch, Woken};
 
 /// First wait between two attempts; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Wait after an address, a route or a nameserver has appeared, for what comes with it.
+const SETTLE: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Redirects that are followed within one attempt. Upstream has no limit; a loop would spin without a pause.
@@ -43,33 +47,102 @@ pub struct Call {
 pub struct Web<'a> {
     http: &'a dyn Http,
     clock: &'a dyn Clock,
+    reach: &'a dyn Reachability,
+}
+
+/// What a budget comes from if it is not [`DEADLINE`].
+const SETTINGS: &str = "-fetch-timeout, or ignition.timeouts.httpTotal";
+/// The parameter of the kernel command line that ends all fetching.
+pub const DEADLINE: &str = "ignition.fetch.deadline";
+
+/// The time that a call has.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// When it is over, on the monotonic clock; `None` = never
+    end: Option<Duration>,
+    /// What it comes from
+    limit: &'static str,
+}
+
+impl Budget {
+    fn of(settings: &Settings, now: Duration) -> Self {
+        let total = settings.total.map(|total| now.saturating_add(total));
+        match (total, settings.deadline) {
+            (Some(total), Some(deadline)) if total <= deadline => Self {
+                end: Some(total),
+                limit: SETTINGS,
+            },
+            (_, Some(deadline)) => Self {
+                end: Some(deadline),
+                limit: DEADLINE,
+            },
+            (total, None) => Self {
+                end: total,
+                limit: SETTINGS,
+            },
+        }
+    }
 }
 
 impl<'a> Web<'a> {
     /// HTTP over a network and a clock.
     pub fn new(http: &'a dyn Http, clock: &'a dyn Clock) -> Self {
-        Self { http, clock }
+        Self {
+            http,
+            clock,
+            reach: &Blind,
+        }
+    }
+
+    /// The same, with waits that end when the network is there.
+    #[must_use]
+    pub fn watching(self, reach: &'a dyn Reachability) -> Self {
+        Self { reach, ..self }
     }
 
     /// The body of a successful answer (200 or 204), after as many attempts as the total budget allows. The body's reader
     /// fails if the budget ends while it is read.
     pub fn call(&self, call: &Call, settings: &Settings) -> Result<Contents<'static>, FetchError> {
         let shown = display(call.url.reveal());
-        let deadline = settings
-            .total
-            .map(|total| self.clock.monotonic().saturating_add(total));
+        let method = method(call.method);
+        let mut said = self.clock.monotonic();
+        let budget = Budget::of(settings, said);
         let headers = headers(&call.headers);
         let mut wait = FIRST_WAIT;
         let mut attempt: u64 = 0;
         let mut last: Option<String> = None;
+        let mut watch: Option<Box<dyn Watch + '_>> = None;
+        let gave_up = |attempts, last| FetchError::Timeout {
+            url: shown.clone(),
+            limit: budget.limit,
+            attempts,
+            last,
+        };
         loop {
             attempt = attempt.saturating_add(1);
-            tracing::info!("{} {shown}: attempt {attempt}", method(call.method));
+            tracing::info!("{method} {shown}: attempt {attempt}");
             let note = match &last {
                 None => format!("attempt {attempt}"),
                 Some(last) => format!("attempt {attempt}, the one before failed: {last}"),
             };
-            let failed = match self.attempt(call, &shown, &headers, settings, deadline, note) {
+            // Whether it may help to wait for an address or a route.
+            let mut no_way = false;
+            let first = Request {
+                method: call.method,
+                url: call.url.clone(),
+                shown: shown.clone(),
+                headers: headers.clone(),
+                body: Vec::new(),
+                header_timeout: settings.headers,
+                budget: None,
+                limit: budget.limit,
+                trust: settings.trust.clone(),
+                via: None,
+                note,
+                silent: Duration::ZERO,
+                stop: settings.stop.clone(),
+            };
+            let failed = match self.attempt(first, settings, budget.end, said) {
                 Ok(Answer { response, proxy })
                     if response.status >= 500 || call.retry_also.contains(&response.status) =>
                 {
@@ -80,7 +153,7 @@ impl<'a> Web<'a> {
                     format!("{who} answered with status {}", response.status)
                 }
                 Ok(Answer { response, proxy }) => {
-                    tracing::info!("{} {shown}: status {}", method(call.method), response.status);
+                    tracing::info!("{method} {shown}: status {}", response.status);
                     return match response.status {
                         200 | 204 => Ok(Contents {
                             reader: response.body,
@@ -90,17 +163,26 @@ impl<'a> Web<'a> {
                     };
                 }
                 Err(Attempt::Stop(error)) => return Err(error),
-                Err(Attempt::Http(HttpError::Deadline)) => {
-                    return Err(FetchError::Timeout {
+                Err(Attempt::Http(error @ HttpError::Deadline(_))) => {
+                    let text = match last {
+                        None => error.to_string(),
+                        Some(before) => format!("{error}; the one before: {before}"),
+                    };
+                    return Err(gave_up(attempt, text));
+                }
+                Err(Attempt::Http(HttpError::Stopped)) => {
+                    return Err(FetchError::Stopped {
+                        last: last.unwrap_or_else(|| "there was none before".to_owned()),
                         url: shown,
-                        attempts: attempt,
-                        last: match last {
-                            None => HttpError::Deadline.to_string(),
-                            Some(before) => format!("{}; the one before: {before}", HttpError::Deadline),
-                        },
                     });
                 }
-                Err(Attempt::Http(error)) if error.is_transient() => error.to_string(),
+                Err(Attempt::Http(error)) if error.is_transient() => {
+                    no_way = matches!(error, HttpError::Unreachable(_) | HttpError::Name(_));
+                    if no_way && watch.is_none() {
+                        watch = self.reach.watch();
+                    }
+                    self.explained(&error, watch.as_deref_mut())
+                }
                 Err(Attempt::Http(error)) => {
                     return Err(FetchError::Invalid {
                         url: shown,
@@ -108,52 +190,71 @@ impl<'a> Web<'a> {
                     });
                 }
             };
-            tracing::info!(
-                "{} {shown}: attempt {attempt} failed, next in {} ms: {failed}",
-                method(call.method),
+            let now = self.clock.monotonic();
+            let left = budget.end.map_or(wait, |end| end.saturating_sub(now));
+            crate::log::waiting(&format_args!(
+                "{method} {shown}: attempt {attempt} failed, next in {} ms: {failed}",
                 wait.as_millis()
-            );
-            let next = self.clock.monotonic().saturating_add(wait);
-            if deadline.is_some_and(|deadline| next >= deadline) {
-                return Err(FetchError::Timeout {
-                    url: shown,
-                    attempts: attempt,
-                    last: failed,
-                });
-            }
-            self.clock.sleep(wait);
-            if self.clock.is_stop_asked() {
+            ));
+            said = now;
+            let enough = || self.clock.is_stop_asked() || settings.stop.is_asked();
+            self.pause(wait.min(left), watch.as_mut().filter(|_| no_way), &enough);
+            if enough() {
                 return Err(FetchError::Stopped {
                     url: shown,
                     last: failed,
                 });
+            }
+            if budget.end.is_some_and(|end| self.clock.monotonic() >= end) {
+                return Err(gave_up(attempt, failed));
             }
             last = Some(failed);
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
     }
 
-    /// One attempt: the request and what it is redirected to. A redirected request carries none of the headers.
+    /// Waits between two attempts; less than that if something appears that the last one may have lacked.
+    fn pause(&self, time: Duration, watch: Option<&mut Box<dyn Watch + '_>>, enough: &dyn Fn() -> bool) {
+        let Some(watch) = watch else {
+            return self.clock.sleep_unless(time, enough);
+        };
+        let started = self.clock.monotonic();
+        if watch.wait(time) == Woken::Change {
+            tracing::info!("an address, a route or a nameserver has appeared: trying again at once");
+            // They come several at a time, and a route before its address would be tried in vain; and they must not make
+            // this spin.
+            let passed = self.clock.monotonic().saturating_sub(started);
+            let rest = FIRST_WAIT.saturating_sub(passed).max(SETTLE);
+            self.clock.sleep(rest.min(time.saturating_sub(passed)));
+        }
+    }
+
+    /// An error, with what this machine lacks.
+    fn explained(&self, error: &HttpError, watch: Option<&mut (dyn Watch + '_)>) -> String {
+        let text = error.to_string();
+        let found = watch.and_then(Watch::found);
+        let lacks: Vec<String> = match (error, found) {
+            (HttpError::Certificate(_), _) => clock_advice(&self.clock.now()).into_iter().collect(),
+            (HttpError::Name(_), Some(found)) => {
+                let servers = told::is_unanswered(&text).then(|| found.nameservers());
+                found.missing().into_iter().chain(servers).collect()
+            }
+            (HttpError::Unreachable(_), Some(found)) => found.missing().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        std::iter::once(text).chain(lacks).collect::<Vec<_>>().join("; ")
+    }
+
+    /// One attempt: the request and what it is redirected to. A redirected request carries none of the headers. `end`: when
+    /// the budget is over; `said`: when something was said last.
     fn attempt(
         &self,
-        call: &Call,
-        shown: &str,
-        headers: &[(String, Hidden)],
+        mut request: Request,
         settings: &Settings,
-        deadline: Option<Duration>,
-        note: String,
+        end: Option<Duration>,
+        said: Duration,
     ) -> Result<Answer, Attempt> {
-        let mut request = Request {
-            method: call.method,
-            url: call.url.clone(),
-            shown: shown.to_owned(),
-            headers: headers.to_vec(),
-            header_timeout: settings.headers,
-            budget: None,
-            trust: settings.trust.clone(),
-            via: None,
-            note,
-        };
+        let shown = request.shown.clone();
         for _ in 0..=MOST_REDIRECTS {
             let stop = |problem: String| {
                 Attempt::Stop(FetchError::Invalid {
@@ -175,7 +276,9 @@ impl<'a> Web<'a> {
             if let Some(via) = &request.via {
                 tracing::info!("{} goes through the proxy {via}", request.shown);
             }
-            request.budget = deadline.map(|deadline| deadline.saturating_sub(self.clock.monotonic()));
+            let now = self.clock.monotonic();
+            request.budget = end.map(|end| end.saturating_sub(now));
+            request.silent = now.saturating_sub(said);
             let response = self.http.send(&request).map_err(Attempt::Http)?;
             let location = match &response.location {
                 Some(location) if matches!(response.status, 301 | 302 | 303 | 307 | 308) => location,
@@ -188,7 +291,7 @@ impl<'a> Web<'a> {
                 }
             };
             let target = url
-                .join(location.reveal())
+                .join(&idn::ascii(location.reveal()))
                 .map_err(|_| stop("it redirects to something that is no URL".to_owned()))?;
             if response.status <= 303 {
                 request.method = Method::Get;
@@ -198,10 +301,19 @@ impl<'a> Web<'a> {
             request.headers.clear();
             tracing::info!("redirected to {}", request.shown);
         }
-        Err(Attempt::Stop(FetchError::Redirects {
-            url: shown.to_owned(),
-        }))
+        Err(Attempt::Stop(FetchError::Redirects { url: shown }))
     }
+}
+
+/// What to say of a certificate that is not accepted while the clock (RFC 3339) is wrong beyond doubt.
+fn clock_advice(now: &str) -> Option<String> {
+    let year: u32 = now.get(..4)?.parse().ok()?;
+    (year < 2020).then(|| {
+        format!(
+            "the clock of this machine says {now}, which is wrong, and certificates are judged by it: set it in the firmware, or let the \
+             hypervisor or NTP set it before Ignition runs"
+        )
+    })
 }
 
 /// What an attempt came to.
@@ -243,6 +355,7 @@ fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Put => "PUT",
+        Method::Post => "POST",
     }
 }
 
@@ -262,7 +375,8 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
         }
         Some(_) => {}
     }
-    let url = Url::parse(&text.replace('\\', "%5C")).map_err(|error| format!("it is malformed: {error}"))?;
+    let url = Url::parse(&idn::ascii(&text.replace('\\', "%5C")))
+        .map_err(|error| format!("it is malformed: {error}"))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(format!(

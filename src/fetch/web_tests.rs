@@ -1,6 +1,7 @@
 use super::super::fake::FakeHttp;
 use super::*;
 use crate::sys::clock::FakeClock;
+use crate::sys::reach::{FakeReach, Found, Interface};
 use std::io::Read;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ fn the_total_budget_ends_it_and_the_last_error_is_named() {
         .call(&call("http://u:canary@h/a?canary"), &settings(Some(4)))
         .map(|_| ())
         .unwrap_err();
-    assert_eq!(waits(&clock), [200, 400, 800, 1600]);
+    assert_eq!(waits(&clock), [200, 400, 800, 1600, 1000]);
     let text = error.to_string();
     assert!(
         text.contains("5 attempts") && text.contains("connection refused"),
@@ -303,7 +304,7 @@ fn statuses_that_a_proxy_may_have_given() {
         .call(&call("http://far.example/"), &proxied())
         .map(|_| ())
         .unwrap_err();
-    assert_eq!(waits(&clock), [200, 400, 800, 1600]);
+    assert_eq!(waits(&clock), [200, 400, 800, 1600, 1000]);
     assert!(
         error.to_string().contains("the proxy http://plain:3128"),
         "{error}"
@@ -333,7 +334,7 @@ fn what_is_said_while_waiting_names_attempt_and_last_error() {
 fn an_attempt_that_is_cut_short_does_not_hide_the_error_before() {
     let http = FakeHttp::default();
     http.fail(HttpError::Transport("connection refused".to_owned()));
-    http.fail(HttpError::Deadline);
+    http.fail(HttpError::Deadline("it was connected"));
     let clock = FakeClock::new();
     let error = Web::new(&http, &clock)
         .call(&call("http://h/"), &settings(Some(4)))
@@ -343,5 +344,145 @@ fn an_attempt_that_is_cut_short_does_not_hide_the_error_before() {
     assert!(
         text.contains("2 attempts") && text.contains("connection refused"),
         "{text}"
+    );
+}
+
+/// What a machine has before and after an address comes.
+fn network(ready: bool) -> Found {
+    Found {
+        links: vec![Interface {
+            name: "eth0".to_owned(),
+            ready: true,
+            global: ready,
+            link_local: false,
+        }],
+        default_route: ready,
+        nameservers: vec!["192.0.2.53".to_owned()],
+    }
+}
+
+#[test]
+fn an_unreachable_network_is_waited_for_by_its_addresses() {
+    let seconds = Duration::from_secs;
+    for (error, want_waits) in [
+        // After three seconds the wait of 3200 ms began; the address comes 1500 ms later.
+        (
+            HttpError::Unreachable("no way".to_owned()),
+            vec![200, 400, 800, 1600, 1500, 100],
+        ),
+        (
+            HttpError::Name("no name".to_owned()),
+            vec![200, 400, 800, 1600, 1500, 100],
+        ),
+        // A server that refuses does not come back for an address.
+        (
+            HttpError::Transport("refused".to_owned()),
+            vec![200, 400, 800, 1600, 3200],
+        ),
+    ] {
+        let http = FakeHttp::default();
+        for _ in 0..5 {
+            http.fail(error.clone());
+        }
+        http.answer(200, b"there");
+        let clock = FakeClock::new();
+        let states = vec![
+            (seconds(0), network(false)),
+            (Duration::from_millis(4500), network(true)),
+        ];
+        let reach = FakeReach::new(&clock, states);
+        let web = Web::new(&http, &clock).watching(&reach);
+        assert_eq!(
+            text(web.call(&call("http://h/"), &settings(None)).unwrap()),
+            "there"
+        );
+        assert_eq!(waits(&clock), want_waits, "{error:?}");
+        // What is said beside the second attempt names what is missing.
+        let lacks = http.requests()[1].note.contains("no address on eth0");
+        assert_eq!(lacks, !matches!(error, HttpError::Transport(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn a_network_that_comes_and_goes_does_not_make_it_spin() {
+    let http = FakeHttp::default();
+    for _ in 0..20 {
+        http.fail(HttpError::Unreachable("no way".to_owned()));
+    }
+    http.answer(200, b"there");
+    let clock = FakeClock::new();
+    let states = (0..5000)
+        .map(|number| (Duration::from_millis(number), network(number % 2 == 1)))
+        .collect();
+    let reach = FakeReach::new(&clock, states);
+    let web = Web::new(&http, &clock).watching(&reach);
+    assert!(web.call(&call("http://h/"), &settings(None)).is_ok());
+    assert!(clock.monotonic() >= Duration::from_secs(4));
+}
+
+#[test]
+fn the_deadline_of_the_kernel_command_line_is_named_and_only_shortens() {
+    for (total, deadline, limit) in [
+        (None, 7, "ignition.fetch.deadline"),
+        (Some(60), 7, "ignition.fetch.deadline"),
+        (Some(7), 60, "httpTotal"),
+    ] {
+        let http = FakeHttp::default();
+        for _ in 0..100 {
+            http.fail(HttpError::Transport("connection refused".to_owned()));
+        }
+        let clock = FakeClock::new();
+        let settings = settings(total).until(Some(Duration::from_secs(deadline)));
+        let web = Web::new(&http, &clock);
+        let error = web
+            .call(&call("http://h/a"), &settings)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(limit) && error.contains("connection refused") && error.contains("6 attempts"),
+            "{error}"
+        );
+        // It is one budget for all that is fetched.
+        assert_eq!(clock.monotonic(), Duration::from_secs(7));
+        assert_eq!(http.requests()[0].budget, Some(Duration::from_secs(7)));
+        if deadline == 7 {
+            assert!(web.call(&call("http://h/b"), &settings).is_err());
+            assert_eq!(clock.monotonic(), Duration::from_secs(7));
+            assert_eq!(http.requests().last().unwrap().budget, Some(Duration::ZERO));
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_said_when_a_certificate_is_not_accepted() {
+    for (now, said) in [
+        ("1970-01-01T00:01:00Z", true),
+        ("2019-12-31T23:59:59Z", true),
+        ("2020-01-01T00:00:00Z", false),
+        ("2026-01-02T03:04:05Z", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            clock_advice(now).is_some_and(|text| text.contains(now)),
+            said,
+            "{now}"
+        );
+    }
+    let http = FakeHttp::default();
+    http.fail(HttpError::Certificate("not valid".to_owned()));
+    http.answer(200, b"");
+    let clock = FakeClock::starting(60);
+    assert!(
+        Web::new(&http, &clock)
+            .call(&call("http://h/"), &settings(None))
+            .is_ok()
+    );
+    assert!(
+        http.requests()[1]
+            .note
+            .contains("the clock of this machine says 1970-01-01T00:01:00Z"),
+        "{}",
+        http.requests()[1].note
     );
 }

@@ -372,3 +372,30 @@ pub enum Action {
     #[serde(untagged)]
     Device(device::DeviceAction),
 }
+
+impl Action {
+    /// Its name in plans and reports, as it is serialised.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::FetchConfig { .. } => "fetchConfig",
+            Self::WriteHostFile { .. } => "writeHostFile",
+            Self::CreateGroup(_) => "createGroup",
+            Self::ModifyGroup(_) => "modifyGroup",
+            Self::DeleteGroup { .. } => "deleteGroup",
+            Self::AdoptGroup { .. } => "adoptGroup",
+            Self::AdoptUser { .. } => "adoptUser",
+            Self::CreateUser(_) => "createUser",
+            Self::ModifyUser(_) => "modifyUser",
+            Self::DeleteUser { .. } => "deleteUser",
+            Self::SetPassword { .. } => "setPassword",
+            Self::Remove { .. } => "remove",
+            Self::MakeDirectory { .. } => "makeDirectory",
+            Self::WriteFile { .. } => "writeFile",
+            Self::SetAccess { .. } => "setAccess",
+            Self::MakeSymlink { .. } => "makeSymlink",
+            Self::MakeHardLink { .. } => "makeHardLink",
+            Self::DisableUnit { .. } => "disableUnit",
+            Self::Device(action) => action.word(),
+        }
+    }
+}

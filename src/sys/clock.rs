@@ -4,6 +4,9 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How often a wait that can be ended early looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// The time, and waiting.
 pub trait Clock: Sync {
     /// The time of day as RFC 3339 with seconds and the local zone's offset, `Z` for UTC.
@@ -15,8 +18,34 @@ pub trait Clock: Sync {
     /// Waits.
     fn sleep(&self, time: Duration);
 
+    /// Waits, but not much longer than until `enough` says so.
+    fn sleep_unless(&self, time: Duration, enough: &dyn Fn() -> bool) {
+        let _ = enough;
+        self.sleep(time);
+    }
+
     /// Whether somebody has asked this process to stop (SIGTERM), so that a long wait must end.
     fn is_stop_asked(&self) -> bool;
+}
+
+/// A moment, by the time of day and by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970, UTC
+    pub unix: Duration,
+    /// Since the kernel started, as its log and the journal count it; 0 if that is not known
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        let uptime = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+        Self {
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            uptime: uptime.map(Duration::from).unwrap_or_default(),
+        }
+    }
 }
 
 /// The machine's clock.
@@ -55,6 +84,16 @@ impl Clock for SystemClock {
         std::thread::sleep(time);
     }
 
+    fn sleep_unless(&self, time: Duration, enough: &dyn Fn() -> bool) {
+        let begun = Instant::now();
+        while let Some(left) = time.checked_sub(begun.elapsed()) {
+            if enough() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK_EVERY));
+        }
+    }
+
     fn is_stop_asked(&self) -> bool {
         super::signals::terminated()
     }
@@ -74,6 +113,12 @@ fn local_offset(seconds: i64) -> i64 {
         local.assume_init()
     };
     local.tm_gmtoff
+}
+
+/// A moment (seconds since 1970) as RFC 3339 in UTC.
+pub fn utc(seconds: u64) -> String {
+    // Not beyond the year 9999, where the form ends.
+    rfc3339(i64::try_from(seconds).unwrap_or(i64::MAX).min(253_402_300_799), 0)
 }
 
 /// Writes a moment (seconds since 1970, UTC) as RFC 3339 with an offset of whole minutes.
@@ -112,15 +157,30 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// A clock that moves only when somebody sleeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FakeClock {
     slept: Mutex<Vec<Duration>>,
+    start: i64,
+}
+
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self::starting(1_767_323_045)
+    }
 }
 
 impl FakeClock {
     /// Starts at 2026-01-02T03:04:05Z.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Starts at this second since 1970.
+    pub fn starting(start: i64) -> Self {
+        Self {
+            slept: Mutex::default(),
+            start,
+        }
     }
 
     /// Every wait so far.
@@ -136,7 +196,7 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> String {
         let passed = i64::try_from(self.monotonic().as_secs()).unwrap_or(i64::MAX);
-        rfc3339(1_767_323_045_i64.saturating_add(passed), 0)
+        rfc3339(self.start.saturating_add(passed), 0)
     }
 
     fn monotonic(&self) -> Duration {

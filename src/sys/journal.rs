@@ -201,6 +201,11 @@ fn syslog_line(priority: Priority, seconds: u64, tag: &str, process: u32, messag
 /// Where the journal takes structured messages.
 pub const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
+/// Whether there is a journal.
+pub fn is_there() -> bool {
+    Path::new(JOURNAL_SOCKET).exists()
+}
+
 /// Sends one structured message to the journal. Not found means that there is no journal.
 pub fn send(socket: &str, fields: &[(&str, &str)]) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;

@@ -7,8 +7,10 @@
 )]
 
 pub mod accounts;
+pub mod append;
 pub mod blkpg;
 pub mod clock;
+pub mod consoles;
 pub mod devices;
 pub mod environment;
 pub mod host;
@@ -17,6 +19,7 @@ pub mod key_file;
 pub mod lock;
 pub mod probe;
 pub mod random;
+pub mod reach;
 pub mod runner;
 pub mod signals;
 pub mod sysroot;
@@ -27,6 +30,7 @@ pub use clock::Clock;
 pub use environment::Environment;
 pub use host::HostFiles;
 pub use probe::Probe;
+pub use reach::Reachability;
 pub use runner::{Invocation, Output, RunError, Runner};
 pub use sysroot::{Resolver, StagedFile, Sysroot, SysrootError};
 pub use tool::Tool;

@@ -1,6 +1,7 @@
 //! A view with predicted effects laid over it: what a planner sees of its own earlier steps, and what a dry run sees of
 //! all steps before.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Overlay<'a> {
     disabled: BTreeSet<String>,
     inodes: u64,
     devices: DeviceOverlay<'a>,
+    /// Answers of [`Overlay::hides`], with those for everything above
+    hiding: RefCell<HashMap<RootPath, bool>>,
 }
 
 impl std::fmt::Debug for Overlay<'_> {
@@ -53,6 +56,7 @@ impl<'a> Overlay<'a> {
             disabled: BTreeSet::new(),
             inodes: 0,
             devices: DeviceOverlay::new(base.devices()),
+            hiding: RefCell::default(),
         }
     }
 
@@ -71,6 +75,7 @@ impl<'a> Overlay<'a> {
         for gone in below {
             self.nodes.remove(&gone);
         }
+        self.forget_hiding(path);
         self.nodes.insert(
             path.clone(),
             Predicted {
@@ -88,6 +93,7 @@ impl<'a> Overlay<'a> {
             Some(before) => before.hides_base || !node.is_directory(),
             None => !node.is_directory(),
         };
+        self.forget_hiding(path);
         self.nodes.insert(
             path.clone(),
             Predicted {
@@ -190,16 +196,42 @@ impl<'a> Overlay<'a> {
 
     /// Whether an ancestor's prediction hides what the base has at this path.
     fn hidden(&self, path: &RootPath) -> bool {
-        let mut ancestor = path.parent();
-        while let Some(here) = ancestor {
-            if let Some(predicted) = self.nodes.get(&here)
-                && (predicted.hides_base || !predicted.node.as_ref().is_some_and(Node::is_directory))
-            {
-                return true;
-            }
-            ancestor = here.parent();
+        path.parent().is_some_and(|parent| self.hides(parent))
+    }
+
+    /// Whether the prediction for a directory or one above it hides what the base has below. Many files of one directory
+    /// ask for the same.
+    fn hides(&self, directory: RootPath) -> bool {
+        if let Some(hides) = self.hiding.borrow().get(&directory) {
+            return *hides;
         }
-        false
+        let mut unknown = Vec::new();
+        let mut hides = false;
+        let mut next = Some(directory);
+        while let Some(here) = next {
+            if let Some(known) = self.hiding.borrow().get(&here) {
+                hides = *known;
+                break;
+            }
+            next = here.parent();
+            unknown.push(here);
+        }
+        let mut hiding = self.hiding.borrow_mut();
+        for here in unknown.into_iter().rev() {
+            hides |= self.nodes.get(&here).is_some_and(|predicted| {
+                predicted.hides_base || !predicted.node.as_ref().is_some_and(Node::is_directory)
+            });
+            hiding.insert(here, hides);
+        }
+        hides
+    }
+
+    /// Something else is predicted for a path: what was known of it and below goes.
+    fn forget_hiding(&mut self, path: &RootPath) {
+        let hiding = self.hiding.get_mut();
+        if hiding.contains_key(path) {
+            hiding.clear();
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Fetching over real connections.
 
+mod bombs;
+mod eyeballs;
+mod netns;
+mod nginx;
 mod proxy;
 mod proxy_rules;
 mod server;
 mod system;
 mod tls;
+mod waits;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -21,8 +26,6 @@ use ignition_rs::fetch::{Fetch, FetchError, Fetcher as _, read_all, shown};
 use ignition_rs::sys::clock::SystemClock;
 use ignition_rs::sys::host::Host;
 
-use tempfile::TempDir;
-
 use crate::support::programs::{BINARY, Program};
 use server::{Act, Server, answer};
 
@@ -31,6 +34,12 @@ fn resource(url: &str) -> Resource {
         source: Some(url.into()),
         ..Resource::default()
     }
+}
+
+/// A port at which nobody listens: in a network of its own it stays so.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 struct Client {
@@ -100,32 +109,6 @@ fn fetch_stage_of(engine: &str, directory: &Path, config: &serde_json::Value) ->
         .env("IGNITION_SYSTEM_CONFIG_DIR", at("system"))
 }
 
-/// Takes eleven seconds: the rule is a line at least every ten.
-#[test]
-fn a_long_wait_says_what_for_which_attempt_and_the_last_error() {
-    let config = br#"{"ignition": {"version": "3.4.0"}}"#;
-    let late = [
-        vec![Act::Wait(Duration::from_millis(10_800))],
-        answer(200, "", config),
-    ]
-    .concat();
-    let server = Server::plain(vec![answer(503, "", b""), late]);
-    let directory = TempDir::new().unwrap();
-    let config = serde_json::json!({"ignition": {
-        "version": "3.4.0",
-        "timeouts": {"httpResponseHeaders": 15, "httpTotal": 60},
-        "config": {"replace": {"source": server.url_of("user:canary", "/x?canary")}},
-    }});
-    let ran = fetch_stage(directory.path(), &config).run();
-    ran.expect_code(0);
-    let want = format!(
-        "still waiting for {}, attempt 2, the one before failed: the server answered with status 503, 10 s now",
-        server.url("/x?…")
-    );
-    assert!(ran.stdout.contains(&want), "{want} in {}", ran.stdout);
-    assert!(!ran.stdout.contains("user:canary"), "{}", ran.stdout);
-}
-
 #[test]
 fn a_server_that_is_not_ready_is_asked_again() {
     let server = Server::plain(vec![answer(503, "", b"not yet"), answer(200, "", b"ready")]);
@@ -135,9 +118,52 @@ fn a_server_that_is_not_ready_is_asked_again() {
     assert_eq!(server.requests().len(), 2);
 }
 
+/// Each on a thread of its own, and each has to wait while the others read.
+#[test]
+fn four_at_once() {
+    let large = vec![b'x'; 600_000];
+    let slow = |last: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", large.len() + 1);
+        vec![
+            Act::Send([head.as_bytes(), &large].concat()),
+            Act::Wait(Duration::from_millis(600)),
+            Act::Send(last.into()),
+        ]
+    };
+    let servers: Vec<Server> = ["1", "2", "3", "4"]
+        .map(|last| Server::plain(vec![answer(503, "", b""), slow(last)]))
+        .into();
+    let network = Network::new(Vec::new);
+    let clock = SystemClock::new();
+    let settings = Settings::at_start(Duration::from_secs(20));
+    let fetch = Fetch::new(&network, &Host, &clock, "/oem".into(), settings);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for (server, last) in servers.iter().zip(b"1234") {
+            let (fetch, large) = (&fetch, &large);
+            scope.spawn(move || {
+                let contents = fetch.open(&resource(&server.url("/"))).unwrap();
+                assert_eq!(contents.attempts, 2);
+                let bytes = read_all(contents, 1 << 20, "x").unwrap();
+                assert!(bytes.starts_with(large) && bytes[large.len()..] == [*last]);
+            });
+        }
+    });
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 #[test]
 fn statuses_that_are_final() {
-    for (status, part) in [(404, "not found"), (403, "status 403"), (304, "status 304")] {
+    for (status, part) in [
+        (404, "not found"),
+        (403, "status 403"),
+        (304, "status 304"),
+        (429, "status 429"),
+    ] {
         let server = Server::plain(vec![answer(status, "", b"")]);
         let error = Client::new().error(&resource(&server.url_of("user:canary", "/x?canary")));
         assert!(error.contains(part), "{error}");
@@ -331,11 +357,7 @@ fn compressed_and_hashed() {
 
 #[test]
 fn nobody_there_and_nothing_secret_in_the_error() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = closed_port();
     let client = Client {
         total: Duration::from_millis(700),
         ..Client::new()

@@ -14,50 +14,13 @@ use rcgen::KeyPair;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
+use super::netns::{self, FAR};
 use super::server::{Act, Server, answer};
-use super::{Client, fetch_stage, resource, tls};
-use crate::support::programs;
-
-/// Where servers are that may be proxied; from a block for documentation.
-pub(super) const FAR: &str = "198.51.100.7";
+use super::{Client, closed_port, fetch_stage, resource, tls};
 
 /// Runs a test in a network of its own: this thread and what it starts.
 pub(super) fn in_a_network(test: impl FnOnce() + Send + 'static) {
-    let there = programs::privileged() && programs::have("tinyproxy") && programs::have("ip");
-    if !there {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "CI installs tinyproxy and iproute2"
-        );
-        eprintln!("skipped: needs root, tinyproxy and iproute2");
-        return;
-    }
-    let end = thread::spawn(move || {
-        #[expect(
-            unsafe_code,
-            reason = "there is no safe wrapper in the features of nix that are used"
-        )]
-        // SAFETY: the call takes a number and touches no memory; it concerns this thread alone.
-        let unshared = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-        if unshared != 0 {
-            let error = std::io::Error::last_os_error();
-            assert!(std::env::var_os("CI").is_none(), "unshare: {error}");
-            eprintln!("skipped: no network of its own here: {error}");
-            return;
-        }
-        for words in [
-            &["link", "set", "lo", "up"][..],
-            &["addr", "add", FAR, "dev", "lo"],
-        ] {
-            let done = Command::new("ip").args(words).output().unwrap();
-            assert!(done.status.success(), "ip {words:?}: {done:?}");
-        }
-        test();
-    })
-    .join();
-    if let Err(panic) = end {
-        std::panic::resume_unwind(panic);
-    }
+    netns::alone(&["tinyproxy"], test);
 }
 
 /// The proxy. It ends with the test.
@@ -129,11 +92,6 @@ impl Drop for Tinyproxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A client with the same proxy for both schemes.

@@ -5,7 +5,8 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::fetch_stage_of;
-use super::proxy::{FAR, in_a_network};
+use super::netns::FAR;
+use super::proxy::in_a_network;
 use super::server::{Server, answer};
 use crate::peer;
 use crate::support::programs;

@@ -39,15 +39,20 @@ impl Server {
     }
 
     pub(super) fn plain_at(address: &str, script: Vec<Answer>) -> Self {
-        Self::start(address, script, None)
+        Self::plain_on(address, 0, script)
+    }
+
+    /// On a port that is known.
+    pub(super) fn plain_on(address: &str, port: u16, script: Vec<Answer>) -> Self {
+        Self::start((address, port), script, None)
     }
 
     pub(super) fn tls_at(address: &str, script: Vec<Answer>, config: ServerConfig) -> Self {
-        Self::start(address, script, Some(Arc::new(config)))
+        Self::start((address, 0), script, Some(Arc::new(config)))
     }
 
-    fn start(address: &str, script: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+    fn start(address: (&str, u16), script: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -67,6 +72,10 @@ impl Server {
             }
         });
         Self { address, requests }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(super) fn url(&self, rest: &str) -> String {

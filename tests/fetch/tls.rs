@@ -7,6 +7,13 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, I
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use ignition_rs::fetch::http::Trust;
+use ignition_rs::fetch::network::Network;
+use ignition_rs::fetch::settings::Settings;
+use ignition_rs::fetch::{Fetch, Fetcher as _};
+use ignition_rs::sys::clock::FakeClock;
+use ignition_rs::sys::host::Host;
+
 use super::server::{Server, answer};
 use super::{Client, resource};
 
@@ -104,5 +111,32 @@ fn a_server_whose_certificate_is_itself_the_authority() {
                 assert!(error.contains(part), "{part}: {error}");
             }
         }
+    }
+}
+
+/// The certificate is judged by the real clock here; what is said about the machine's clock comes from the fake one.
+#[test]
+fn a_machine_whose_clock_begins_in_1970_is_told_so() {
+    let (certificate, key) = own("127.0.0.1", 2020);
+    let server = server(&certificate, &key, 20);
+    let resource = resource(&server.https("127.0.0.1", "/?canary"));
+    for (clock, said) in [(FakeClock::starting(90), true), (FakeClock::new(), false)] {
+        let network = Network::new(Vec::new);
+        let mut settings = Settings::at_start(Duration::from_secs(2));
+        settings.trust = Arc::new(Trust {
+            extra: vec![certificate.der().to_vec()],
+        });
+        let fetch = Fetch::new(&network, &Host, &clock, "/oem".into(), settings);
+        let error = fetch.open(&resource).unwrap_err().to_string();
+        assert!(
+            error.contains("certificate expired on 2020-01-01T00:00:00Z"),
+            "{error}"
+        );
+        assert_eq!(
+            error.contains("the clock of this machine says 1970-01-01T00:01:"),
+            said,
+            "{error}"
+        );
+        assert!(!error.contains("canary"), "{error}");
     }
 }

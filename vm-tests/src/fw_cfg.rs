@@ -378,12 +378,18 @@ fn check_wrong(job: &Job) -> Result<String> {
     must(fetch.code == 1, format!("exit code {}", fetch.code))?;
     must(job.out("cache").is_err(), "there is a cache")?;
     // The script sends stderr elsewhere: what is on the console came through the kernel log.
-    for part in ["$.storage.files.0.path", "path must be absolute"] {
+    for part in ["storage.files[0].path", "path must be absolute"] {
         must(fetch.stderr.contains(part), format!("stderr has no {part}"))?;
     }
-    let line = job.console.lines().find(|line| {
-        line.contains("is no config that can be used") && line.contains("$.storage.files.0.path")
-    });
-    must(line.is_some(), "the console does not say why")?;
-    Ok("exit 1, and the console says why".to_owned())
+    let line = job
+        .console
+        .lines()
+        .find(|line| line.contains(": storage.files[0].path (") && line.contains("path must be absolute"));
+    must(line.is_some(), "the kernel log does not say why")?;
+    // The digest itself is written to the console, whole and as it is on stderr.
+    must(
+        job.console.replace('\r', "").contains(&fetch.stderr),
+        "the console does not have the digest",
+    )?;
+    Ok("exit 1, and the console has the digest".to_owned())
 }

@@ -58,6 +58,29 @@ impl DeviceAction {
         }
     }
 
+    /// Its name in plans and reports, as it is serialised.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::MakeFilesystem(_) => "makeFilesystem",
+            Self::Mount(_) => "mount",
+            Self::Unmount(_) => "unmount",
+            Self::ChangeKernelArguments(_) => "changeKernelArguments",
+            Self::Array(ArrayAction::CreateArray(_)) => "createArray",
+            Self::Array(ArrayAction::AssembleArray(_)) => "assembleArray",
+            Self::Volume(action) => match action {
+                VolumeAction::SaveKey(_) => "saveKey",
+                VolumeAction::ReachServer(_) => "reachServer",
+                VolumeAction::CloseVolume(_) => "closeVolume",
+                VolumeAction::FormatVolume(_) => "formatVolume",
+                VolumeAction::OpenVolume(_) => "openVolume",
+                VolumeAction::BindVolume(_) => "bindVolume",
+                VolumeAction::ProveUnlock(_) => "proveUnlock",
+                VolumeAction::RemoveKey(_) => "removeKey",
+                VolumeAction::FinishVolume(_) => "finishVolume",
+            },
+        }
+    }
+
     /// What it is about: a device as the config names it, a mount point.
     pub fn subject(&self) -> String {
         match self {

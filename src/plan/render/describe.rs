@@ -17,84 +17,79 @@ pub(super) struct Description {
 }
 
 /// What an action is about: `/etc/hostname`, `user core`, `password of user core`. Fit for a terminal.
+///
+/// Made for every step of a run, so nothing else is made on the way.
 pub fn subject(action: &Action) -> String {
-    describe(action).what
+    match action {
+        Action::FetchConfig { url, .. } => name(url.as_bytes()),
+        Action::WriteHostFile { path, .. } => name(path.as_os_str().as_bytes()),
+        Action::CreateGroup(change) | Action::ModifyGroup(change) => group(&change.name),
+        Action::DeleteGroup { name } | Action::AdoptGroup { name } => group(name),
+        Action::CreateUser(change) | Action::ModifyUser(change) => user(&change.name),
+        Action::DeleteUser { name, .. } | Action::AdoptUser { name } => user(name),
+        Action::SetPassword { account, hash: _ } => match account {
+            PasswordOf::User(name) => format!("password of {}", user(name)),
+            PasswordOf::Group(name) => format!("password of {}", group(name)),
+        },
+        Action::Remove { path }
+        | Action::MakeDirectory { path, .. }
+        | Action::WriteFile { path, .. }
+        | Action::SetAccess { path, .. }
+        | Action::MakeSymlink { path, .. }
+        | Action::MakeHardLink { path, .. } => root_path(path),
+        Action::DisableUnit { entry } => name(entry.as_bytes()),
+        Action::Device(action) => name(action.subject().as_bytes()),
+    }
 }
 
 pub(super) fn describe(action: &Action) -> Description {
-    match action {
-        Action::FetchConfig { url, hash } => Description::new(
-            name(url.as_bytes()),
+    let none = String::new;
+    let (access, content) = match action {
+        Action::FetchConfig { url: _, hash } => (
+            none(),
             hash.as_deref().map_or_else(|| String::from("no hash"), short),
         ),
         Action::WriteHostFile {
-            file,
-            path,
-            bytes,
-            mode,
-        } => Description {
-            what: name(path.as_os_str().as_bytes()),
-            access: octal(*mode),
-            content: format!("{}, {}", host_file(*file), size(length(bytes.reveal()))),
-        },
-        Action::CreateGroup(change) | Action::ModifyGroup(change) => {
-            Description::new(group(&change.name), group_parts(change))
-        }
-        Action::DeleteGroup { name } => Description::new(group(name), String::new()),
-        Action::AdoptGroup { name } => Description::new(group(name), String::from(ADOPT)),
-        Action::AdoptUser { name } => Description::new(user(name), String::from(ADOPT)),
-        Action::CreateUser(change) => Description::new(user(&change.name), user_parts(change, true)),
-        Action::ModifyUser(change) => Description::new(user(&change.name), user_parts(change, false)),
-        Action::DeleteUser { name, remove_home } => Description::new(
-            user(name),
+            file, bytes, mode, ..
+        } => (
+            octal(*mode),
+            format!("{}, {}", host_file(*file), size(length(bytes.reveal()))),
+        ),
+        Action::CreateGroup(change) | Action::ModifyGroup(change) => (none(), group_parts(change)),
+        Action::AdoptGroup { .. } | Action::AdoptUser { .. } => (none(), String::from(ADOPT)),
+        Action::CreateUser(change) => (none(), user_parts(change, true)),
+        Action::ModifyUser(change) => (none(), user_parts(change, false)),
+        Action::DeleteUser {
+            name: _, remove_home, ..
+        } => (
+            none(),
             String::from(if *remove_home {
                 "with its home"
             } else {
                 "its home stays"
             }),
         ),
-        Action::SetPassword { account, hash: _ } => Description::new(
-            match account {
-                PasswordOf::User(name) => format!("password of {}", user(name)),
-                PasswordOf::Group(name) => format!("password of {}", group(name)),
-            },
-            String::new(),
-        ),
-        Action::Remove { path } => Description::new(root_path(path), String::new()),
-        Action::MakeDirectory { path, access } | Action::SetAccess { path, access } => Description {
-            what: root_path(path),
-            access: access_text(access),
-            content: String::new(),
-        },
+        Action::DeleteGroup { .. } | Action::SetPassword { .. } | Action::Remove { .. } => (none(), none()),
+        Action::MakeDirectory { access, .. } | Action::SetAccess { access, .. } => {
+            (access_text(access), none())
+        }
         Action::WriteFile {
-            path,
             base,
             contents,
             access,
-        } => Description {
-            what: root_path(path),
-            access: access_text(access),
-            content: contents_text(*base, contents),
-        },
+            ..
+        } => (access_text(access), contents_text(*base, contents)),
         Action::MakeSymlink {
-            path,
-            target,
-            user,
-            group,
-        } => Description {
-            what: root_path(path),
-            access: owners(user, group),
-            content: format!("-> {}", name(target.as_bytes())),
-        },
-        Action::MakeHardLink { path, target } => {
-            Description::new(root_path(path), format!("hard link to {}", root_path(target)))
-        }
-        Action::DisableUnit { entry } => {
-            Description::new(name(entry.as_bytes()), String::from("systemctl disable"))
-        }
-        Action::Device(action) => {
-            Description::new(name(action.subject().as_bytes()), words(&action.details()))
-        }
+            target, user, group, ..
+        } => (owners(user, group), format!("-> {}", name(target.as_bytes()))),
+        Action::MakeHardLink { target, .. } => (none(), format!("hard link to {}", root_path(target))),
+        Action::DisableUnit { .. } => (none(), String::from("systemctl disable")),
+        Action::Device(action) => (none(), words(&action.details())),
+    };
+    Description {
+        what: subject(action),
+        access,
+        content,
     }
 }
 
@@ -124,16 +119,6 @@ pub(super) fn path_of(action: &Action) -> Option<&RootPath> {
 }
 
 const ADOPT: &str = "copied from the image's database";
-
-impl Description {
-    fn new(what: String, content: String) -> Self {
-        Self {
-            what,
-            access: String::new(),
-            content,
-        }
-    }
-}
 
 fn host_file(file: HostFile) -> &'static str {
     match file {

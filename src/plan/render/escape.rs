@@ -56,7 +56,7 @@ fn quoted(bytes: &[u8]) -> String {
 }
 
 /// Words as they are, with what cannot be shown escaped in place.
-pub(super) fn words(given: &str) -> String {
+pub fn words(given: &str) -> String {
     let mut text = String::with_capacity(given.len());
     for character in given.chars() {
         if is_hidden(character) {

@@ -32,22 +32,27 @@ impl Document<'_> {
     /// The document as indented text that ends with a line feed. Characters that a terminal would obey or hide are
     /// escaped.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
-        let json = serde_json::to_string_pretty(self)?;
-        let mut text = String::with_capacity(json.len() + 1);
-        for character in json.chars() {
-            // Outside of strings only the line feed is hidden, and inside of them it is escaped already.
-            if character != '\n' && is_hidden(character) {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string does not fail.
-                    let _ = write!(text, "\\u{unit:04x}");
-                }
-            } else {
-                text.push(character);
-            }
-        }
+        let mut text = visible_json(&serde_json::to_string_pretty(self)?);
         text.push('\n');
         Ok(text)
     }
+}
+
+/// JSON in which characters that a terminal would obey or hide are escaped; it means the same.
+pub fn visible_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() + 1);
+    for character in json.chars() {
+        // Outside of strings only the line feed is hidden, and inside of them it is escaped already.
+        if character != '\n' && is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 #[derive(Debug, Serialize)]

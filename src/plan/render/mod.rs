@@ -8,8 +8,8 @@ mod summary;
 mod text;
 
 pub use describe::subject;
-pub use escape::thousands;
-pub use json::{Document, FORMAT, VERSION, json};
+pub use escape::{thousands, words};
+pub use json::{Document, FORMAT, VERSION, json, visible_json};
 pub use summary::Summary;
 pub use text::{Style, text};
 

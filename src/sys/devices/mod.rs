@@ -11,6 +11,7 @@ pub mod read_at;
 mod real;
 mod sysfs;
 mod unit;
+mod unmount;
 mod wait;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use super::marks::Marks;
 use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
 use super::wait::{Lack, wait};
-use super::{AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, UnmountError, blkid};
+use super::{AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, UnmountError, blkid, unmount};
 use crate::sys::clock::SystemClock;
 use crate::sys::runner::System;
 use crate::view::{
@@ -339,11 +339,7 @@ impl BlockDevices for RealDevices {
     }
 
     fn unmount(&self, target: &str) -> Result<(), UnmountError> {
-        Err(UnmountError {
-            target: target.to_owned(),
-            held_by: Vec::new(),
-            source: io::ErrorKind::Unsupported.into(),
-        })
+        unmount::unmount(target, &self.clock)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::view::{RootPath, ViewError};
 
 /// An operation inside the root failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {path}{}", advice(source))]
+#[error("cannot {operation} {path}{}", in_brackets(self.advice()))]
 pub struct SysrootError {
     /// What was tried, e.g. `create the directory`
     pub operation: &'static str,
@@ -50,6 +50,30 @@ impl SysrootError {
     pub fn errno(&self) -> Option<Errno> {
         self.source.raw_os_error().map(Errno::from_raw)
     }
+
+    /// What to do about it, where that is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(match self.source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EROFS) => {
+                "mount the filesystem read-write, or choose a path outside the read-only image"
+            }
+            Some(Errno::ENOSPC) => "the filesystem is full: make it larger or the contents smaller",
+            Some(Errno::EDQUOT) => "the quota is used up",
+            Some(Errno::EACCES | Errno::EPERM) => {
+                "run as root; if this is root, look for an immutable file or a security policy"
+            }
+            Some(Errno::ELOOP) => "a symbolic link stands there, or links in the path run in a loop",
+            Some(Errno::ENOENT) => "it, or a directory above it, is missing",
+            Some(Errno::ENOTDIR) => "something in the path is not a directory",
+            Some(Errno::EISDIR) => "a directory stands there; the config can replace it with overwrite",
+            Some(Errno::EEXIST) => "something stands there already; the config can replace it with overwrite",
+            Some(Errno::EXDEV) => "a hard link must be on the same filesystem as its target",
+            Some(Errno::EBUSY) => "it is a mount point: unmount it first, or choose another path",
+            Some(Errno::ENAMETOOLONG) => "a name has at most 255 bytes",
+            Some(Errno::EMFILE | Errno::ENFILE) => "too many open files: raise the limit",
+            _ => return None,
+        })
+    }
 }
 
 impl From<SysrootError> for ViewError {
@@ -62,26 +86,7 @@ impl From<SysrootError> for ViewError {
     }
 }
 
-/// What to do about an error, where that is known; the system's own words come after it as the source.
-fn advice(source: &io::Error) -> &'static str {
-    match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EROFS) => {
-            " (mount the filesystem read-write, or choose a path outside the read-only image)"
-        }
-        Some(Errno::ENOSPC) => " (the filesystem is full: make it larger or the contents smaller)",
-        Some(Errno::EDQUOT) => " (the quota is used up)",
-        Some(Errno::EACCES | Errno::EPERM) => {
-            " (run as root; if this is root, look for an immutable file or a security policy)"
-        }
-        Some(Errno::ELOOP) => " (a symbolic link stands there, or links in the path run in a loop)",
-        Some(Errno::ENOENT) => " (it, or a directory above it, is missing)",
-        Some(Errno::ENOTDIR) => " (something in the path is not a directory)",
-        Some(Errno::EISDIR) => " (a directory stands there; the config can replace it with overwrite)",
-        Some(Errno::EEXIST) => " (something stands there already; the config can replace it with overwrite)",
-        Some(Errno::EXDEV) => " (a hard link must be on the same filesystem as its target)",
-        Some(Errno::EBUSY) => " (it is a mount point: unmount it first, or choose another path)",
-        Some(Errno::ENAMETOOLONG) => " (a name has at most 255 bytes)",
-        Some(Errno::EMFILE | Errno::ENFILE) => " (too many open files: raise the limit)",
-        _ => "",
-    }
+/// An advice; the system's own words come after it as the source.
+fn in_brackets(advice: Option<&str>) -> String {
+    advice.map_or_else(String::new, |advice| format!(" ({advice})"))
 }

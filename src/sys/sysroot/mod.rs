@@ -11,15 +11,15 @@ mod remove;
 mod resolver;
 mod stage;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -39,6 +39,9 @@ use resolver::DIRECTORY;
 /// Links followed at the end of a path by [`Sysroot::follow`].
 const LINKS_MAX: usize = 40;
 
+/// How many directories are kept open.
+const RECENT_MAX: usize = 128;
+
 /// How often a node is looked at again when it changed its kind while being looked at.
 const TRIES: usize = 16;
 
@@ -50,6 +53,8 @@ pub struct Sysroot {
     resolver: Resolver,
     /// A directory of each filesystem that was written to, by device, for [`Sysroot::sync_touched`]
     touched: Mutex<BTreeMap<u64, OwnedFd>>,
+    /// Directories that files were written to last; see [`Sysroot::forget_directories`]
+    recent: Mutex<HashMap<RootPath, Arc<OwnedFd>>>,
 }
 
 impl Sysroot {
@@ -70,6 +75,7 @@ impl Sysroot {
             root,
             resolver,
             touched: Mutex::default(),
+            recent: Mutex::default(),
         })
     }
 
@@ -254,6 +260,8 @@ impl Sysroot {
 
     /// Makes everything durable that was written through this root since the last call: one syncfs(2) per filesystem.
     pub fn sync_touched(&self) -> Result<(), SysrootError> {
+        // Who is written to next is touched again.
+        self.forget_directories();
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
         for directory in touched.values() {
             syncfs(directory)
@@ -269,6 +277,29 @@ impl Sysroot {
             fsync(open_to_list(&parent, name)?)
         };
         sync().map_err(|errno| SysrootError::new("sync the directory", path, errno))
+    }
+
+    /// Closes the directories that were kept open for the next file: whoever removes or moves directories, or lets a program
+    /// do so, calls this. A file written to a directory that is gone fails (`ENOENT`).
+    pub fn forget_directories(&self) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// A directory to write files to, as a starting point; links are followed. It counts as written to. Most files have
+    /// siblings, so it is kept open.
+    fn directory(&self, path: &RootPath) -> nix::Result<Arc<OwnedFd>> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = recent.get(path) {
+            return Ok(Arc::clone(directory));
+        }
+        let directory = self.resolver.open_directory(self.root.as_fd(), path.relative())?;
+        self.touch(&directory)?;
+        let directory = Arc::new(directory);
+        if recent.len() >= RECENT_MAX {
+            recent.clear();
+        }
+        recent.insert(path.clone(), Arc::clone(&directory));
+        Ok(directory)
     }
 
     /// The parent of a path as a starting point, and the last component; `.` in the root itself for `/`.

@@ -21,6 +21,7 @@ impl Sysroot {
         if path.is_root() {
             return Err(SysrootError::new("remove", path, Errno::EBUSY));
         }
+        self.forget_directories();
         let mut below = Vec::new();
         let mut remove = || -> nix::Result<()> {
             let (parent, name) = match self.place(path) {

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
@@ -74,11 +75,21 @@ impl Sysroot {
     /// Begins a file that [`StagedFile::commit`] puts in its place. Until then it has another name, mode 0600 and belongs to
     /// this process; dropped uncommitted, it is removed.
     pub fn stage_file(&self, path: &RootPath) -> Result<StagedFile<'_>, SysrootError> {
+        self.stage_file_in(None, path)
+    }
+
+    /// As [`Sysroot::stage_file`], but in another directory until it is put in its place, whose own may not be there yet. Both
+    /// must be on one filesystem, or [`StagedFile::commit`] fails (`EXDEV`).
+    pub fn stage_file_in(
+        &self,
+        directory: Option<&RootPath>,
+        path: &RootPath,
+    ) -> Result<StagedFile<'_>, SysrootError> {
         let stage = || -> nix::Result<StagedFile<'_>> {
-            let (parent, name) = self.place(path)?;
-            if path.is_root() {
+            let (Some(beside), Some(name)) = (path.parent(), path.name()) else {
                 return Err(Errno::EISDIR);
-            }
+            };
+            let parent = self.directory(directory.unwrap_or(&beside))?;
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::S_IRUSR | Mode::S_IWUSR;
             let (temporary, file) = with_temporary_name(|name| openat(&parent, name, flags, mode))?;
@@ -87,6 +98,7 @@ impl Sysroot {
                 path: path.clone(),
                 parent,
                 name: name.to_owned(),
+                elsewhere: directory.is_some(),
                 temporary: Some(temporary),
                 file: file.into(),
             })
@@ -133,8 +145,10 @@ impl Sysroot {
 pub struct StagedFile<'a> {
     sysroot: &'a Sysroot,
     path: RootPath,
-    parent: OwnedFd,
+    parent: Arc<OwnedFd>,
     name: OsString,
+    /// Whether `parent` is not the directory where it will be
+    elsewhere: bool,
     /// `None` once it has its final name
     temporary: Option<OsString>,
     file: File,
@@ -173,19 +187,18 @@ impl StagedFile<'_> {
             if durably {
                 fsync(&self.file)?;
             }
+            let place = match self.path.parent() {
+                Some(parent) if self.elsewhere => self.sysroot.directory(&parent)?,
+                _ => Arc::clone(&self.parent),
+            };
             if let Some(temporary) = &self.temporary {
-                renameat(
-                    &self.parent,
-                    temporary.as_os_str(),
-                    &self.parent,
-                    self.name.as_os_str(),
-                )?;
+                renameat(&self.parent, temporary.as_os_str(), &place, self.name.as_os_str())?;
                 self.temporary = None;
             }
             if durably {
-                fsync(open_to_list(&self.parent, OsStr::new("."))?)?;
+                fsync(open_to_list(&place, OsStr::new("."))?)?;
             }
-            self.sysroot.touch(&self.parent)
+            Ok(())
         };
         finish().map_err(|errno| SysrootError::new("put in place", &self.path, errno))
     }
