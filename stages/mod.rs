@@ -17,10 +17,8 @@ pub mod kargs;
 pub mod mount;
 mod progress;
 pub mod umount;
-mod unbuilt;
 
 pub use progress::Progress;
-pub use unbuilt::refuse_unbuilt;
 
 /// The stages, in boot order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -65,7 +65,6 @@ fn unit(body: &str) -> String {
     with("systemd", &format!("{{\"units\": [{{{body}}}]}}"))
 }
 
-const NOT_BUILT: &[&str] = &["not built yet"];
 const FILE: &str = "storage.files[0].path";
 
 fn cases() -> Vec<Case> {
@@ -436,43 +435,6 @@ fn cases() -> Vec<Case> {
                 unit("\"name\": \"a.service\", \"dropins\": [{\"name\": \"a.conf\", \"contents\": \"\"}]"),
                 "systemd.units[0].dropins[0]",
                 &["a.service.d"],
-            ),
-        ),
-        // What is not built yet
-        in_stage(
-            "disks",
-            case(
-                "disks",
-                with(
-                    "storage",
-                    "{\"disks\": [{\"device\": \"/dev/sdx\", \"wipeTable\": true}]}",
-                ),
-                "storage.disks",
-                NOT_BUILT,
-            ),
-        ),
-        in_stage(
-            "disks",
-            case(
-                "raid",
-                with(
-                    "storage",
-                    "{\"raid\": [{\"name\": \"r\", \"level\": \"raid1\", \"devices\": [\"/dev/a\", \"/dev/b\"]}]}",
-                ),
-                "storage.raid",
-                NOT_BUILT,
-            ),
-        ),
-        in_stage(
-            "disks",
-            case(
-                "luks",
-                with(
-                    "storage",
-                    "{\"luks\": [{\"name\": \"l\", \"device\": \"/dev/sdx\", \"keyFile\": {\"source\": \"data:,k\"}}]}",
-                ),
-                "storage.luks",
-                NOT_BUILT,
             ),
         ),
         in_stage(

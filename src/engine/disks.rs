@@ -5,7 +5,7 @@ use super::stage;
 use super::world::{DryRun, Real, World};
 use crate::config::types::Config;
 use crate::plan::Plan;
-use crate::stages::disks::{filesystems, raid, volumes, wanted};
+use crate::stages::disks::{filesystems, raid, tables, volumes, wanted};
 use crate::stages::{Phase, PlanError, Stage};
 use crate::sys::probe::Probe;
 use crate::view::{Digest, View};
@@ -74,7 +74,7 @@ fn await_devices(world: &mut dyn World, phase: Phase, config: &Config) -> Result
         .map_err(|error| Failure::from_advance(Stage::Disks, phase, &error))
 }
 
-/// `None` for phases that are not built yet, for which nothing is asked (`refuse_unbuilt`), and for those of other stages.
+/// `None` for phases of other stages.
 fn plan_phase(
     phase: Phase,
     config: &Config,
@@ -92,8 +92,8 @@ fn plan_phase(
             };
             Some(volumes::plan(&input, view))
         }
-        Phase::Partitions
-        | Phase::Config
+        Phase::Partitions => Some(tables::plan(config, view, &crate::sys::random::fill)),
+        Phase::Config
         | Phase::Arguments
         | Phase::Mounts
         | Phase::Unmounts

@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
-use crate::stages::{Phase, Progress, Stage, refuse_unbuilt};
+use crate::stages::{Phase, Progress, Stage};
 use crate::sys::devices::{BlockDevices as _, DEVICE_WAIT, RealDevices};
 use crate::sys::probe::Probe;
 use crate::sys::sysroot::Sysroot;
@@ -61,7 +61,6 @@ pub fn run(
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(job.stage), error);
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     let stage = job.stage;
     crate::sys::signals::watch().map_err(|error| failed(&error))?;
     match stage {
@@ -199,7 +198,6 @@ pub fn predict(
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
-    refuse_unbuilt(job.stage, job.config).map_err(|error| Failure::from_plan(job.stage, None, &error))?;
     match job.stage {
         Stage::Disks => disks::carry_out(world, job.config, None),
         Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),

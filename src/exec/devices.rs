@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ExecError, Machine, acts};
-use crate::plan::device::{DeviceAction, MakeFilesystem};
+use crate::plan::device::{DeviceAction, MakeFilesystem, partition_node};
 use crate::plan::{Action, Step};
 
 /// Carries out an action.
@@ -21,6 +21,20 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
         DeviceAction::MakeFilesystem(filesystem) => {
             make_filesystem(filesystem, machine)?;
             Ok(machine.devices.announce(&[&filesystem.node])?)
+        }
+        DeviceAction::WriteTable(action) => {
+            machine
+                .devices
+                .write_table(&action.node, &action.writes, action.table.as_ref())?;
+            let parts: Vec<String> = action
+                .after
+                .iter()
+                .map(|row| partition_node(&action.node, row.number))
+                .collect();
+            let nodes: Vec<&str> = std::iter::once(action.node.as_str())
+                .chain(parts.iter().map(String::as_str))
+                .collect();
+            Ok(machine.devices.announce(&nodes)?)
         }
         DeviceAction::Mount(_) | DeviceAction::ChangeKernelArguments(_) => {
             for command in action.commands() {

@@ -119,6 +119,9 @@ pub enum ExecError {
     /// A step names an account that has no id although the accounts phase is over
     #[error("account {0:?} has no id yet; please report this")]
     NoId(String),
+    /// A partition table
+    #[error(transparent)]
+    Table(#[from] crate::sys::devices::TableError),
     /// Unmounting
     #[error(transparent)]
     Unmount(#[from] crate::sys::devices::UnmountError),

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::device::{
     ArrayAction, AssembleArray, BindVolume, CloseVolume, CreateArray, DeviceAction, FinishVolume, Format,
-    FormatVolume, KernelArguments, Key, MakeFilesystem, Mount, OpenVolume, ReachServer, SaveKey, Unmount,
-    VolumeAction, VolumeOf,
+    FormatVolume, KernelArguments, Key, MakeFilesystem, Mount, OpenVolume, ReachServer, Row, SaveKey,
+    Unmount, VolumeAction, VolumeOf, WriteTable,
 };
 use super::{
     Access, Action, Base, Change, Content, GroupChange, HostFile, Lost, PasswordOf, Plan, Secret, Step,
@@ -111,6 +111,15 @@ samples! { actions: Action {
         target: RootPath::from("/etc/motd"),
     },
     Action::DisableUnit { .. } => Action::DisableUnit { entry: "echo@.service echo@one.service".into() },
+    Action::Device(DeviceAction::WriteTable(_)) => Action::Device(DeviceAction::WriteTable(Box::new(WriteTable {
+        device: "/dev/disk/by-id/one".into(),
+        node: "/dev/vda".into(),
+        wipe: false,
+        before: vec![row(1, "ROOT", 1 << 30)],
+        after: vec![row(1, "ROOT", 2 << 30), row(2, "data\u{1b}[2J", 1 << 30)],
+        table: None,
+        writes: Vec::new(),
+    }))),
     Action::Device(DeviceAction::MakeFilesystem(_)) => Action::Device(DeviceAction::MakeFilesystem(MakeFilesystem {
         device: "/dev/disk/by-partlabel/data".into(),
         node: "/dev/vda9".into(),
@@ -325,5 +334,16 @@ fn user() -> UserChange {
         no_user_group: true,
         system: true,
         no_log_init: true,
+    }
+}
+
+fn row(number: u32, label: &str, size: u64) -> Row {
+    Row {
+        number,
+        label: label.to_owned(),
+        start: u64::from(number) << 20,
+        size,
+        type_guid: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".to_owned(),
+        guid: format!("00000000-0000-4000-8000-00000000000{number}"),
     }
 }

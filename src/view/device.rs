@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::ViewError;
+use crate::gpt::Scan;
 
 /// A block device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -159,6 +160,15 @@ pub trait Devices {
 
     /// The RAID superblock on a device; `None` if there is none.
     fn member(&self, node: &str) -> Result<Option<Member>, ViewError>;
+
+    /// The partition table of a disk.
+    fn scan(&self, node: &str) -> Result<Scan, ViewError> {
+        Err(ViewError::Io {
+            operation: "read the partition table of",
+            path: node.to_owned(),
+            source: std::io::ErrorKind::Unsupported.into(),
+        })
+    }
 
     /// All mounts, in the order in which they were made.
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError>;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::gpt::Scan;
+
 use super::{Device, Devices, Member, Mounted, Signature, Use, ViewError, Volume};
 
 /// Real answers below, predicted effects above.
@@ -185,6 +187,11 @@ impl Devices for DeviceOverlay<'_> {
             None if self.devices.contains_key(node) => Ok(None),
             None => self.base.member(node),
         }
+    }
+
+    /// A table that a step writes is not asked for again: each disk has one step.
+    fn scan(&self, node: &str) -> Result<Scan, ViewError> {
+        self.base.scan(node)
     }
 
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::gpt::{BootSector, Found, Geometry, Scan};
+
 use super::{Device, Devices, Member, Mounted, PartitionOf, Signature, Use, ViewError, Volume};
 
 /// In-memory devices.
@@ -14,6 +16,7 @@ pub struct FakeDevices {
     members: BTreeMap<String, Member>,
     mounts: Vec<Mounted>,
     denied: Vec<String>,
+    scans: BTreeMap<String, Scan>,
 }
 
 impl FakeDevices {
@@ -104,6 +107,16 @@ impl FakeDevices {
         self
     }
 
+    /// Puts a table on a disk, and its partitions beside it.
+    #[must_use]
+    pub fn partitioned(mut self, disk: &str, scan: Scan) -> Self {
+        for row in crate::plan::device::rows(scan.table()) {
+            self = self.partition(disk, row.number, row.start, row.size);
+        }
+        self.scans.insert(disk.to_owned(), scan);
+        self
+    }
+
     /// Uses a device.
     #[must_use]
     pub fn used(mut self, node: &str, by: Use) -> Self {
@@ -157,6 +170,22 @@ impl Devices for FakeDevices {
 
     fn member(&self, node: &str) -> Result<Option<Member>, ViewError> {
         Ok(self.members.get(node).cloned())
+    }
+
+    fn scan(&self, node: &str) -> Result<Scan, ViewError> {
+        Ok(self.scans.get(node).cloned().unwrap_or_else(|| Scan {
+            geometry: Geometry {
+                sector_size: 512,
+                sectors: self
+                    .devices
+                    .get(node)
+                    .and_then(|disk| disk.size)
+                    .unwrap_or_default()
+                    / 512,
+            },
+            boot: BootSector::blank(512),
+            found: Found::Blank,
+        }))
     }
 
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {

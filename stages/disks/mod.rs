@@ -6,6 +6,7 @@ pub mod partitions;
 pub mod raid;
 #[cfg(test)]
 mod table;
+pub mod tables;
 mod target;
 pub mod volumes;
 
@@ -27,8 +28,8 @@ pub fn wanted(phase: Phase, config: &Config) -> Vec<(String, Pointer)> {
         // Phases of the stage that are not built yet, and those of others.
         Phase::Raid => raid::wanted(config),
         Phase::Volumes => volumes::wanted(config),
-        Phase::Partitions
-        | Phase::Config
+        Phase::Partitions => tables::wanted(config),
+        Phase::Config
         | Phase::Arguments
         | Phase::Mounts
         | Phase::Unmounts

@@ -3,6 +3,7 @@
 mod filesystems;
 mod luks;
 mod stage;
+mod tables;
 mod udev;
 
 use std::path::{Path, PathBuf};

@@ -185,7 +185,7 @@ fn a_wait_can_be_stopped() {
         "stopped on request",
         &format!("{} (64 MiB, ext4, label candidate)", disk.node()),
     ] {
-        assert!(ran.stderr.contains(words), "{words} is missing: {ran}");
+        assert!(ran.stdout.contains(words), "{words} is missing: {ran}");
     }
 }
 

@@ -6,6 +6,7 @@ mod arguments;
 mod array;
 mod filesystem;
 mod mount;
+mod table;
 mod volume;
 
 pub use arguments::KernelArguments;
@@ -13,6 +14,7 @@ pub(crate) use array::level_name;
 pub use array::{ArrayAction, AssembleArray, CreateArray, array_name, array_path};
 pub use filesystem::{Format, MakeFilesystem, canonical_uuid};
 pub use mount::{Mount, Unmount};
+pub use table::{Row, WriteTable, partition_node, rows};
 pub(crate) use volume::ALLOW_DISCARDS;
 pub use volume::{
     BindVolume, CEX_KEY, CEX_REPOSITORY, CloseVolume, FinishVolume, FormatVolume, Key, OpenVolume,
@@ -29,6 +31,8 @@ use crate::view::{DeviceOverlay, Devices, Overlay, ViewError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "action")]
 pub enum DeviceAction {
+    /// Write a partition table
+    WriteTable(Box<WriteTable>),
     /// `wipefs` and `mkfs`
     MakeFilesystem(MakeFilesystem),
     /// `mount`
@@ -49,6 +53,7 @@ impl DeviceAction {
     /// The programs that carry it out, in order; what is done without a program is not among them.
     pub fn commands(&self) -> Vec<Invocation> {
         match self {
+            Self::WriteTable(action) => action.commands(),
             Self::MakeFilesystem(action) => action.commands(),
             Self::Mount(action) => vec![action.command()],
             Self::Unmount(_) => Vec::new(),
@@ -61,6 +66,7 @@ impl DeviceAction {
     /// Its name in plans and reports, as it is serialised.
     pub fn word(&self) -> &'static str {
         match self {
+            Self::WriteTable(_) => "writeTable",
             Self::MakeFilesystem(_) => "makeFilesystem",
             Self::Mount(_) => "mount",
             Self::Unmount(_) => "unmount",
@@ -84,6 +90,7 @@ impl DeviceAction {
     /// What it is about: a device as the config names it, a mount point.
     pub fn subject(&self) -> String {
         match self {
+            Self::WriteTable(action) => action.device.clone(),
             Self::MakeFilesystem(action) => action.device.clone(),
             Self::Mount(action) => action.target.clone(),
             Self::Unmount(action) => action.target.clone(),
@@ -96,6 +103,7 @@ impl DeviceAction {
     /// How it leaves that, in words.
     pub fn details(&self) -> String {
         match self {
+            Self::WriteTable(action) => action.details(),
             Self::MakeFilesystem(action) => action.details(),
             Self::Mount(action) => action.details(),
             Self::Unmount(_) => "unmount".to_owned(),
@@ -108,6 +116,7 @@ impl DeviceAction {
     /// Lays its effect over a view.
     pub(super) fn predict(&self, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
         match self {
+            Self::WriteTable(action) => action.predict(overlay.devices_mut()),
             Self::MakeFilesystem(action) => action.predict(overlay.devices_mut()),
             Self::Mount(action) => action.predict(overlay),
             Self::Unmount(action) => {
@@ -129,6 +138,7 @@ impl DeviceAction {
         devices: &dyn Devices,
     ) -> Result<Result<(), String>, ViewError> {
         match self {
+            Self::WriteTable(action) => action.check(change, devices),
             Self::MakeFilesystem(action) => action.check(change, devices),
             Self::Mount(action) => Ok(action.check()),
             Self::Unmount(action) => action.check(devices),

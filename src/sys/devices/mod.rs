@@ -10,6 +10,7 @@ pub mod raid;
 pub mod read_at;
 mod real;
 mod sysfs;
+mod table;
 mod unit;
 mod unmount;
 mod wait;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use real::RealDevices;
 
+use crate::gpt::{Table, Write};
 use crate::view::Devices;
 
 /// How long devices are waited for, unless the kernel command line says otherwise.
@@ -68,6 +70,17 @@ pub trait BlockDevices: Sync {
         Ok(())
     }
 
+    /// Writes to a disk, each write made durable before the next, under the lock of the whole disk; then tells the kernel
+    /// of the partitions of `table`.
+    fn write_table(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
+        let _ = (writes, table);
+        Err(TableError::new(
+            "write to",
+            node,
+            std::io::ErrorKind::Unsupported.into(),
+        ))
+    }
+
     /// Unmounts, trying again for a while if it is busy.
     fn unmount(&self, target: &str) -> Result<(), UnmountError>;
 }
@@ -91,4 +104,27 @@ pub struct UnmountError {
     /// What the system said last
     #[source]
     pub source: std::io::Error,
+}
+
+/// A partition table could not be written, or the kernel not be told.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {node}")]
+pub struct TableError {
+    /// What was tried
+    pub operation: String,
+    /// The disk
+    pub node: String,
+    /// What the system said
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl TableError {
+    pub(crate) fn new(operation: impl Into<String>, node: &str, source: std::io::Error) -> Self {
+        Self {
+            operation: operation.into(),
+            node: node.to_owned(),
+            source,
+        }
+    }
 }

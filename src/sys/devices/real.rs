@@ -10,7 +10,10 @@ use super::marks::Marks;
 use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
 use super::wait::{Lack, wait};
-use super::{AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, UnmountError, blkid, unmount};
+use super::{
+    AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid, unmount,
+};
+use crate::gpt::{Table, Write};
 use crate::sys::clock::SystemClock;
 use crate::sys::runner::System;
 use crate::view::{
@@ -277,6 +280,10 @@ impl Devices for RealDevices {
         Ok(found)
     }
 
+    fn scan(&self, node: &str) -> Result<crate::gpt::Scan, ViewError> {
+        super::table::scan(node).map_err(failed("read the partition table of", node))
+    }
+
     fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
         super::luks::of_device(node).map_err(failed("read the header of", node))
     }
@@ -322,6 +329,13 @@ impl BlockDevices for RealDevices {
             run: Path::new(&self.run),
         };
         announcer.announce(nodes)
+    }
+
+    fn write_table(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
+        let known = self
+            .partitions(node)
+            .map_err(|error| TableError::new("look at the partitions of", node, io::Error::other(error)))?;
+        super::table::write(node, writes, &known, table)
     }
 
     fn begin(&self, node: &str) -> io::Result<()> {

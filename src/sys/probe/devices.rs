@@ -57,6 +57,11 @@ impl Devices for Probe<'_> {
         known_or(&self.known, |known| &mut known.devices, path, ask)
     }
 
+    /// Not remembered: each disk is asked about once, and recordings need none.
+    fn scan(&self, node: &str) -> Result<crate::gpt::Scan, ViewError> {
+        self.devices.scan(node)
+    }
+
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
         let ask = || self.devices.partitions(node);
         known_or(&self.known, |known| &mut known.partitions, node, ask)

@@ -1,0 +1,184 @@
+//! Writing a partition table (spec/disks.md 2).
+
+use serde::Serialize;
+
+use super::super::Change;
+use crate::gpt::{Table, Write};
+use crate::sys::Invocation;
+use crate::view::{Device, DeviceOverlay, Devices, PartitionOf, ViewError};
+
+/// A partition as a plan shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Number
+    pub number: u32,
+    /// Label
+    pub label: String,
+    /// Where it begins, in bytes
+    pub start: u64,
+    /// Its size in bytes
+    pub size: u64,
+    /// Type GUID
+    pub type_guid: String,
+    /// Its own GUID
+    pub guid: String,
+}
+
+/// The partitions of a table.
+pub fn rows(table: Option<&Table>) -> Vec<Row> {
+    let rows = table.into_iter().flat_map(|table| {
+        let sector = u64::from(table.geometry.sector_size);
+        table.entries.iter().map(move |(number, entry)| Row {
+            number: *number,
+            label: entry.name.text(),
+            start: entry.first.saturating_mul(sector),
+            size: entry.size().saturating_mul(sector),
+            type_guid: entry.type_guid.to_string(),
+            guid: entry.guid.to_string(),
+        })
+    });
+    rows.collect()
+}
+
+/// Writes the table of a disk, so that one whole copy of the old or the new one is there at every instant, and tells the
+/// kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteTable {
+    /// The disk as the config names it
+    pub device: String,
+    /// Its node
+    pub node: String,
+    /// Whether what is there is wiped first
+    pub wipe: bool,
+    /// Partitions before
+    pub before: Vec<Row>,
+    /// Partitions afterwards
+    pub after: Vec<Row>,
+    /// The table afterwards; `None`: there is none
+    #[serde(skip)]
+    pub table: Option<Table>,
+    /// What is written, in order, each made durable before the next
+    #[serde(skip)]
+    pub writes: Vec<Write>,
+}
+
+impl WriteTable {
+    /// It is written by this program itself.
+    pub fn commands(&self) -> Vec<Invocation> {
+        Vec::new()
+    }
+
+    /// The partitions that change, in words.
+    pub fn details(&self) -> String {
+        let mut parts = Vec::new();
+        if self.wipe {
+            parts.push("wiped".to_owned());
+        }
+        let named = |row: &Row| match row.label.as_str() {
+            "" => format!("{}", row.number),
+            label => format!("{} {label:?}", row.number),
+        };
+        let amount = |row: &Row| crate::view::size_text(row.size);
+        for row in &self.after {
+            match self.before.iter().find(|old| old.number == row.number) {
+                Some(old) if old == row && !self.wipe => {}
+                Some(old) if old.guid == row.guid && !self.wipe => {
+                    parts.push(format!("{} {} -> {}", named(row), amount(old), amount(row)));
+                }
+                _ => parts.push(format!("new {} of {}", named(row), amount(row))),
+            }
+        }
+        for row in &self.before {
+            if !self.after.iter().any(|new| new.number == row.number) {
+                parts.push(format!("without {} of {}", named(row), amount(row)));
+            }
+        }
+        parts.join(", ")
+    }
+
+    pub(super) fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+        let Some(disk) = overlay.device(&self.node)? else {
+            return Ok(());
+        };
+        let known = overlay.partitions(&self.node)?;
+        let stays = |row: &Row| {
+            known.iter().find(|device| {
+                device
+                    .partition
+                    .as_ref()
+                    .is_some_and(|part| part.number == row.number && part.start == row.start)
+            })
+        };
+        for device in &known {
+            overlay.remove_device(&device.node);
+        }
+        for row in &self.after {
+            let node = partition_node(&self.node, row.number);
+            // What is at the same place keeps what it holds: only the table changes.
+            let kept = stays(row).map(|device| device.node.clone());
+            let signature = kept.map(|node| overlay.signature(&node)).transpose()?;
+            overlay.put_device(Device {
+                node: node.clone(),
+                size: Some(row.size),
+                sector_size: disk.sector_size,
+                partition: Some(PartitionOf {
+                    disk: self.node.clone(),
+                    number: row.number,
+                    start: row.start,
+                }),
+                mapper: None,
+                uses: stays(row).map(|device| device.uses.clone()).unwrap_or_default(),
+            });
+            if let Some(signature) = signature {
+                overlay.put_signature(&node, signature);
+            }
+            if !row.label.is_empty() {
+                overlay.put_path(&format!("/dev/disk/by-partlabel/{}", row.label), Some(&node));
+            }
+            let guid = row.guid.to_lowercase();
+            overlay.put_path(&format!("/dev/disk/by-partuuid/{guid}"), Some(&node));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(
+        &self,
+        change: &Change,
+        devices: &dyn Devices,
+    ) -> Result<Result<(), String>, ViewError> {
+        let Some(disk) = devices.device(&self.node)? else {
+            return Ok(Err(format!("{} is no block device", self.node)));
+        };
+        let lost = |row: &&Row| {
+            !self
+                .after
+                .iter()
+                .any(|new| new.guid == row.guid && new.start == row.start)
+        };
+        if !change.destroys() && self.before.iter().any(|row| lost(&row)) {
+            return Ok(Err(format!(
+                "partitions of {} go, which the step does not say",
+                self.node
+            )));
+        }
+        for part in devices.partitions(&disk.node)? {
+            let Some(of) = &part.partition else { continue };
+            let same = self
+                .after
+                .iter()
+                .any(|row| row.number == of.number && row.start == of.start && Some(row.size) == part.size);
+            if let (Some(by), false) = (part.uses.first(), same) {
+                return Ok(Err(format!("{} is {by}, and would change", part.node)));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The node of a partition: `/dev/vda9`, `/dev/nvme0n1p9`.
+pub fn partition_node(disk: &str, number: u32) -> String {
+    let digit = disk.ends_with(|last: char| last.is_ascii_digit());
+    format!("{disk}{}{number}", if digit { "p" } else { "" })
+}

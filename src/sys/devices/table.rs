@@ -1,0 +1,103 @@
+//! Partition tables on real disks: reading, writing, and what the kernel is told.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::TableError;
+use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
+use crate::sys::blkpg;
+use crate::view::Device;
+
+/// A disk that is open.
+struct Disk<'a> {
+    file: &'a File,
+    size: u64,
+    sector_size: u32,
+}
+
+impl ReadAt for Disk<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn sector_size(&self) -> u32 {
+        self.sector_size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// Looks at a disk.
+pub(super) fn scan(node: &str) -> io::Result<Scan> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(node)?;
+    let disk = Disk {
+        size: blkpg::size(&file)?,
+        sector_size: blkpg::sector_size(&file)?,
+        file: &file,
+    };
+    read(&disk)
+}
+
+/// Writes, then tells the kernel of each partition. udev leaves the disk alone meanwhile: it is locked as a whole, until
+/// this returns.
+pub(super) fn write(
+    node: &str,
+    writes: &[Write],
+    known: &[Device],
+    table: Option<&Table>,
+) -> Result<(), TableError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open(node)
+        .map_err(|source| TableError::new("open", node, source))?;
+    let disk = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| TableError::new("lock", node, errno.into()))?;
+    for write in writes {
+        disk.write_all_at(&write.bytes, write.offset)
+            .and_then(|()| disk.sync_data())
+            .map_err(|source| TableError::new("write the partition table of", node, source))?;
+    }
+    let kernel: Vec<KernelPartition> = known
+        .iter()
+        .filter_map(|device| {
+            let of = device.partition.as_ref()?;
+            Some(KernelPartition {
+                number: of.number,
+                start: of.start,
+                size: device.size?,
+            })
+        })
+        .collect();
+    for news in tell(&kernel, table) {
+        told(&disk, news).map_err(|source| {
+            let operation = match news {
+                Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
+                Tell::Resize(part) => {
+                    format!("tell the kernel of the new size of partition {} of", part.number)
+                }
+                Tell::Add(part) => format!("tell the kernel of partition {} of", part.number),
+            };
+            TableError::new(operation, node, source)
+        })?;
+    }
+    Ok(())
+}
+
+/// Tells one thing. What is gone already need not be told.
+fn told(disk: &Flock<File>, news: Tell) -> io::Result<()> {
+    match (blkpg::tell(&**disk, news), news) {
+        (Err(error), Tell::Delete(_)) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Ok(()),
+        (result, _) => result,
+    }
+}

@@ -1,0 +1,214 @@
+//! Partition tables: what [`super::partitions`] decides about each disk, as steps (spec/disks.md 2).
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::partitions::{Action as Decided, Partitioning, Refusal, Request, plan as decide};
+use super::target::{Steps, at, in_use};
+use crate::config::types::Config;
+use crate::gpt::{Found, Scan};
+use crate::plan::device::{DeviceAction, Row, WriteTable, rows};
+use crate::plan::{Change, Lost, Plan};
+use crate::report::Pointer;
+use crate::stages::files::refuse;
+use crate::stages::{Phase, PlanError};
+use crate::view::{Devices, View, size_text};
+
+/// The place of a disk in the config.
+fn place(index: usize) -> Pointer {
+    Pointer::root().key("storage").key("disks").index(index)
+}
+
+/// The disks, each with its place in the config.
+pub fn wanted(config: &Config) -> Vec<(String, Pointer)> {
+    let disks = config.storage.disks.iter().enumerate();
+    disks
+        .map(|(index, disk)| (disk.device.clone(), place(index).key("device")))
+        .collect()
+}
+
+/// Plans the phase. `random` fills a buffer with random bytes.
+pub fn plan(
+    config: &Config,
+    view: &dyn View,
+    random: &dyn Fn(&mut [u8]) -> io::Result<()>,
+) -> Result<Plan, PlanError> {
+    let mut steps = Steps::new(view);
+    let mut seen: BTreeMap<String, Pointer> = BTreeMap::new();
+    for (index, disk) in config.storage.disks.iter().enumerate() {
+        let cause = place(index);
+        let named = cause.key("device");
+        let Some(found) = steps.devices().device(&disk.device).map_err(at(&named))? else {
+            // A real run has waited for it.
+            let action = WriteTable {
+                device: disk.device.clone(),
+                node: disk.device.clone(),
+                wipe: disk.wipe_table == Some(true),
+                before: Vec::new(),
+                after: Vec::new(),
+                table: None,
+                writes: Vec::new(),
+            };
+            let why = "the disk is not there".to_owned();
+            steps.push(
+                DeviceAction::WriteTable(Box::new(action)),
+                Change::Unknown { why },
+                &cause,
+            )?;
+            continue;
+        };
+        if let Some(other) = seen.insert(found.node.clone(), named.clone()) {
+            return Err(refuse(
+                named,
+                format!("{} is {}, which {other} names, too", disk.device, found.node),
+                "make one entry of the two",
+            ));
+        }
+        let used = in_use_by_number(steps.devices(), &found.node, &cause)?;
+        // As upstream: a disk that is used as a whole is refused, unless it is its partitions that are in use.
+        if let (Some(by), true, None) = (found.uses.first(), used.is_empty(), &found.mapper) {
+            return Err(in_use(&format!("{} is {by}", found.node), &named));
+        }
+        let scan = steps.devices().scan(&found.node).map_err(at(&named))?;
+        let mut failed = None;
+        let mut guid = || {
+            let mut bytes = [0; 16];
+            if let Err(error) = random(&mut bytes) {
+                failed = Some(error);
+            }
+            bytes
+        };
+        let request = Request {
+            disk,
+            scan: &scan,
+            in_use: &used,
+        };
+        let decided = decide(&request, &mut guid).map_err(|refusal| refused(&cause, &refusal))?;
+        if let Some(error) = failed {
+            return Err(refuse(
+                cause,
+                format!("there are no random bytes: {error}"),
+                "see the kernel's log",
+            ));
+        }
+        let before = rows(scan.table());
+        let after = match (&decided.table, decided.wipe) {
+            (Some(table), _) => rows(Some(table)),
+            (None, true) => Vec::new(),
+            (None, false) => before.clone(),
+        };
+        let change = change(&decided, &scan, &before, steps.devices(), &found.node, &named)?;
+        let action = WriteTable {
+            device: disk.device.clone(),
+            node: found.node.clone(),
+            wipe: decided.wipe,
+            before,
+            after,
+            writes: if decided.changes() {
+                decided.writes(&scan)
+            } else {
+                Vec::new()
+            },
+            table: decided.table,
+        };
+        steps.push(DeviceAction::WriteTable(Box::new(action)), change, &cause)?;
+    }
+    Ok(steps.finish(Phase::Partitions))
+}
+
+/// What uses which partition of a disk.
+fn in_use_by_number(
+    devices: &dyn Devices,
+    node: &str,
+    cause: &Pointer,
+) -> Result<BTreeMap<u32, String>, PlanError> {
+    let parts = devices.partitions(node).map_err(at(cause))?;
+    let used = parts.into_iter().filter_map(|part| {
+        let by = part.uses.first()?.to_string();
+        Some((part.partition?.number, by))
+    });
+    Ok(used.collect())
+}
+
+fn refused(cause: &Pointer, refusal: &Refusal) -> PlanError {
+    let mut place = cause.clone();
+    place.0.extend(refusal.pointer.0.iter().cloned());
+    let lines: Vec<String> = refusal
+        .table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let mut what = refusal.reason.to_string();
+    if !lines.is_empty() {
+        what.push_str(" (partitions: ");
+        what.push_str(&lines.join(", "));
+        what.push(')');
+    }
+    refuse(place, what, refusal.reason.advice())
+}
+
+fn change(
+    decided: &Partitioning,
+    scan: &Scan,
+    before: &[Row],
+    devices: &dyn Devices,
+    node: &str,
+    cause: &Pointer,
+) -> Result<Change, PlanError> {
+    if !decided.changes() {
+        return Ok(Change::Keep {
+            reason: "the partitions are as they should be".to_owned(),
+        });
+    }
+    let mut lost = Vec::new();
+    let gone: Vec<&Row> = before
+        .iter()
+        .filter(|row| {
+            decided.wipe
+                || decided.decisions.iter().any(|decision| {
+                    decision.number == row.number
+                        && matches!(decision.action, Decided::Delete { .. } | Decided::Recreate { .. })
+                })
+        })
+        .collect();
+    let parts = devices.partitions(node).map_err(at(cause))?;
+    for row in &gone {
+        let holds = parts
+            .iter()
+            .find(|part| part.partition.as_ref().is_some_and(|of| of.number == row.number))
+            .map(|part| devices.signature(&part.node))
+            .transpose()
+            .map_err(at(cause))?
+            .filter(|found| !found.is_blank())
+            .map_or_else(String::new, |found| format!(" with {}", found.kind));
+        lost.push(format!(
+            "partition {} {:?} of {}{holds}",
+            row.number,
+            row.label,
+            size_text(row.size)
+        ));
+    }
+    if decided.wipe && gone.is_empty() {
+        match &scan.found {
+            Found::Blank => {}
+            Found::Gpt { .. } => lost.push("an empty partition table".to_owned()),
+            Found::Mbr { partitions } => lost.push(format!("an MBR with {} partitions", partitions.len())),
+            Found::Other { what } => lost.push(what.clone()),
+        }
+    }
+    if !lost.is_empty() {
+        return Ok(Change::Replace {
+            lost: Lost {
+                what: lost.join(", "),
+                trivial: gone.is_empty() && matches!(scan.found, Found::Gpt { .. }),
+            },
+        });
+    }
+    Ok(match scan.found {
+        Found::Blank => Change::Create,
+        _ => Change::Modify {
+            what: "its partitions".to_owned(),
+        },
+    })
+}
