@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::types::{Config, Filesystem};
+use crate::gpt::Found;
 use crate::plan::device::{DeviceAction, Format, MakeFilesystem, canonical_uuid};
 use crate::plan::{Action, Change, Lost, Plan, Step};
 use crate::report::Pointer;
@@ -83,6 +84,17 @@ impl There {
     }
 }
 
+/// Whether a table that was found lists no partition: nothing is lost with it. One that cannot be read may list some.
+fn is_empty_table(devices: &dyn Devices, node: &str, kind: &str) -> bool {
+    match devices.scan(node).map(|scan| scan.found) {
+        // A boot sector without partitions.
+        Ok(Found::Blank) => kind == "dos",
+        Ok(Found::Gpt { table, .. }) => table.entries.is_empty(),
+        Ok(Found::Mbr { partitions }) => partitions.is_empty(),
+        Ok(Found::Other { .. }) | Err(_) => false,
+    }
+}
+
 impl Entry<'_> {
     fn plan(
         &self,
@@ -116,10 +128,16 @@ impl Entry<'_> {
         let partitions = devices
             .partitions(&device.node)
             .map_err(|error| self.cannot_see(error, "device"))?;
-        let there = There {
+        let mut there = There {
             signature,
             partitions: partitions.len(),
         };
+        if there.signature.is_blank()
+            && partitions.is_empty()
+            && is_empty_table(devices, &device.node, &there.signature.table)
+        {
+            there.signature.table.clear();
+        }
         let wipe = self.filesystem.wipe_filesystem == Some(true);
         let keep = if wipe {
             // There is nothing to be made anew.

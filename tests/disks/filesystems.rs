@@ -322,6 +322,22 @@ fn a_partition_table_is_not_blank() {
     desk.plan(&wipe).expect_code(3);
     desk.run(&wipe).expect_code(0);
     assert_eq!(disk.signature().0, "ext4");
+
+    // One that lists nothing is.
+    let empty = Disk::blank(64);
+    let table = json!({"ignition": {"version": "3.4.0"}, "storage": {
+        "disks": [{"device": empty.node(), "wipeTable": true, "partitions": [{"number": 1}]}],
+    }});
+    desk.run(&table).expect_code(0);
+    let table = json!({"ignition": {"version": "3.4.0"}, "storage": {
+        "disks": [{"device": empty.node(), "partitions": [
+            {"number": 1, "shouldExist": false, "wipePartitionEntry": true}
+        ]}],
+    }});
+    desk.run(&table).expect_code(0);
+    assert_eq!(empty.found()["ID_PART_TABLE_TYPE"], "gpt");
+    desk.run(&config(&[entry(&empty, "ext4")])).expect_code(0);
+    assert_eq!(empty.signature().0, "ext4");
 }
 
 /// All are attempted; the failure names those that failed by their places in the config.
