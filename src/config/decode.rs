@@ -360,6 +360,31 @@ impl<'d> Members<'d> {
         }
     }
 
+    /// Goes to the next field that has a value. Not in the trait's functions, of which there is one for each struct.
+    fn advance(&mut self) -> Option<&'static Field> {
+        while let Some((index, field)) = self.fields.next() {
+            let rest = self.found.get(self.done..).unwrap_or_default();
+            let count = rest.iter().take_while(|(found, _)| *found == index).count();
+            let range = self.done..self.done.saturating_add(count);
+            self.done = range.end;
+            if let Some(range) = self.counting(field, range) {
+                self.value = Some((field.kind, range));
+                return Some(field);
+            }
+        }
+        None
+    }
+
+    /// The value of that field.
+    fn value(&mut self) -> Value<'d, '_> {
+        let (kind, range) = self.value.take().unwrap_or((Kind::Text, 0..0));
+        Value {
+            occurrences: self.found.get(range).unwrap_or_default(),
+            kind,
+            version: self.version,
+        }
+    }
+
     /// Which of the values at `range` count, if any.
     fn counting(&self, field: &Field, range: std::ops::Range<usize>) -> Option<std::ops::Range<usize>> {
         let nodes = self.found.get(range.clone()).unwrap_or_default();
@@ -393,28 +418,13 @@ impl<'d> MapAccess<'d> for Members<'d> {
     type Error = TypeError;
 
     fn next_key_seed<K: DeserializeSeed<'d>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeError> {
-        while let Some((index, field)) = self.fields.next() {
-            let rest = self.found.get(self.done..).unwrap_or_default();
-            let count = rest.iter().take_while(|(found, _)| *found == index).count();
-            let range = self.done..self.done.saturating_add(count);
-            self.done = range.end;
-            if let Some(range) = self.counting(field, range) {
-                self.value = Some((field.kind, range));
-                return seed
-                    .deserialize(BorrowedStrDeserializer::new(field.name))
-                    .map(Some);
-            }
-        }
-        Ok(None)
+        self.advance()
+            .map(|field| seed.deserialize(BorrowedStrDeserializer::new(field.name)))
+            .transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'d>>(&mut self, seed: V) -> Result<V::Value, TypeError> {
-        let (kind, range) = self.value.take().unwrap_or((Kind::Text, 0..0));
-        seed.deserialize(Value {
-            occurrences: self.found.get(range).unwrap_or_default(),
-            kind,
-            version: self.version,
-        })
+        seed.deserialize(self.value())
     }
 }
 
