@@ -4,14 +4,15 @@
 //! Only events of this crate are written: those of libraries may hold URLs. Nothing secret is ever logged; messages are
 //! written so that terminals and line-based readers cannot be fooled by what is in them.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, OnceLock};
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, EnteredSpan, Id};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing::span::{Attributes, EnteredSpan, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_core::span::Current;
 
 use crate::stages::{Phase, Stage};
 use crate::sys::journal::{self, Kmsg, Priority, Sink, Stdout, Syslog};
@@ -73,7 +74,7 @@ pub fn start(destination: Destination) {
     let sink: Arc<dyn Sink> = sink.into();
     set_panic_hook(Arc::clone(&sink));
     // It fails only if there is a log already, which then serves.
-    let _kept = tracing::subscriber::set_global_default(Registry::default().with(Lines { sink }));
+    let _kept = tracing::subscriber::set_global_default(Lines::to(sink));
     if let Some(trouble) = trouble {
         tracing::error!("cannot open the system log, logging to stdout: {trouble}");
     }
@@ -180,13 +181,33 @@ pub fn journal_ssh_keys(user: &str, path: &str) {
     );
 }
 
-/// Writes events as lines.
+/// Writes events as lines. A span is nothing but the prefixes that it stands for: those with the same ones are one span, so that
+/// there are few, and they are kept for good.
 struct Lines {
     sink: Arc<dyn Sink>,
+    spans: Mutex<Vec<Arc<Span>>>,
 }
 
-/// The prefix that a span stands for.
-struct Prefix(String);
+/// A stack of prefixes.
+struct Span {
+    id: Id,
+    metadata: &'static Metadata<'static>,
+    /// `files: createFiles: `: those of the spans around it, then its own
+    prefixes: String,
+}
+
+thread_local! {
+    /// The spans that this thread is in, the innermost last
+    static ENTERED: RefCell<Vec<Arc<Span>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The span that this thread is in.
+fn current() -> Option<Arc<Span>> {
+    ENTERED
+        .try_with(|entered| entered.borrow().last().cloned())
+        .ok()
+        .flatten()
+}
 
 #[derive(Default)]
 struct Texts {
@@ -221,33 +242,75 @@ fn is_ours(target: &str) -> bool {
     root == env!("CARGO_CRATE_NAME") || root == TAG
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
+impl Lines {
+    fn to(sink: Arc<dyn Sink>) -> Self {
+        let spans = Mutex::default();
+        Self { sink, spans }
+    }
+
+    fn spans(&self) -> MutexGuard<'_, Vec<Arc<Span>>> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         is_ours(metadata.target()) && *metadata.level() <= Level::DEBUG
     }
 
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
         let mut texts = Texts::default();
         attributes.record(&mut texts);
-        if let (Some(prefix), Some(span)) = (texts.prefix, context.span(id)) {
-            span.extensions_mut().insert(Prefix(prefix));
+        let mut prefixes = current().map_or_else(String::new, |outer| outer.prefixes.clone());
+        if let Some(prefix) = texts.prefix {
+            let _ = write!(prefixes, "{prefix}: ");
+        }
+        let metadata = attributes.metadata();
+        let mut spans = self.spans();
+        if let Some(known) = spans
+            .iter()
+            .find(|span| span.prefixes == prefixes && span.metadata == metadata)
+        {
+            return known.id.clone();
+        }
+        let before = u64::try_from(spans.len()).unwrap_or(u64::MAX);
+        let id = Id::from_non_zero_u64(NonZeroU64::MIN.saturating_add(before));
+        spans.push(Arc::new(Span {
+            id: id.clone(),
+            metadata,
+            prefixes,
+        }));
+        id
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn enter(&self, id: &Id) {
+        let known = self.spans().iter().find(|span| span.id == *id).cloned();
+        if let Some(span) = known {
+            let _ = ENTERED.try_with(|entered| entered.borrow_mut().push(span));
         }
     }
 
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+    fn exit(&self, id: &Id) {
+        let _ = ENTERED.try_with(|entered| {
+            let mut entered = entered.borrow_mut();
+            if let Some(at) = entered.iter().rposition(|span| span.id == *id) {
+                entered.remove(at);
+            }
+        });
+    }
+
+    fn current_span(&self) -> Current {
+        current().map_or_else(Current::none, |span| Current::new(span.id.clone(), span.metadata))
+    }
+
+    fn event(&self, event: &Event<'_>) {
         let mut texts = Texts::default();
         event.record(&mut texts);
-        let mut line = String::new();
-        for span in context
-            .event_scope(event)
-            .into_iter()
-            .flat_map(tracing_subscriber::registry::Scope::from_root)
-        {
-            if let Some(Prefix(prefix)) = span.extensions().get::<Prefix>() {
-                let _ = write!(line, "{prefix}: ");
-            }
-        }
-        line.push_str(&texts.message);
+        let line = current().map_or_else(String::new, |span| span.prefixes.clone()) + &texts.message;
         let metadata = event.metadata();
         self.sink
             .write(priority(metadata.target(), *metadata.level()), &plain(&line));
@@ -306,8 +369,7 @@ mod tests {
 
     fn logged(work: impl FnOnce()) -> Vec<String> {
         let kept = Arc::new(Kept::default());
-        let subscriber = Registry::default().with(Lines { sink: kept.clone() });
-        tracing::subscriber::with_default(subscriber, work);
+        tracing::subscriber::with_default(Lines::to(kept.clone()), work);
         kept.0.lock().unwrap().drain(..).collect()
     }
 
@@ -336,6 +398,57 @@ mod tests {
                 "ERROR    : files: survivable",
                 "NOTICE   : files: look",
                 "CRITICAL : files: dead",
+            ]
+        );
+    }
+
+    #[test]
+    fn threads_take_over_the_prefixes() {
+        let lines = logged(|| {
+            let _stage = stage(Stage::Files);
+            let phase = phase(Phase::Nodes);
+            let span = tracing::Span::current();
+            drop(phase);
+            let log = tracing::dispatcher::get_default(Clone::clone);
+            let thread = std::thread::spawn(move || {
+                tracing::dispatcher::with_default(&log, || {
+                    tracing::info!("in none");
+                    span.in_scope(|| tracing::info!("in both"));
+                    tracing::info!("in none again");
+                });
+            });
+            thread.join().unwrap();
+            tracing::info!("in the stage");
+        });
+        assert_eq!(
+            lines,
+            [
+                "INFO     : in none",
+                "INFO     : files: nodes: in both",
+                "INFO     : in none again",
+                "INFO     : files: in the stage",
+            ]
+        );
+    }
+
+    #[test]
+    fn spans_that_are_left_in_any_order_or_entered_again() {
+        let lines = logged(|| {
+            let outer = stage(Stage::Files);
+            let inner = phase(Phase::Nodes);
+            drop(outer);
+            tracing::info!("in the inner one");
+            drop(inner);
+            tracing::info!("in none");
+            let _again = phase(Phase::Nodes);
+            tracing::info!("in the phase alone");
+        });
+        assert_eq!(
+            lines,
+            [
+                "INFO     : files: nodes: in the inner one",
+                "INFO     : in none",
+                "INFO     : nodes: in the phase alone",
             ]
         );
     }

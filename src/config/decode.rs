@@ -192,6 +192,51 @@ impl<'d> Value<'d, '_> {
             .find(|node| !node.is_null())
     }
 
+    fn text(&self) -> Result<Cow<'d, str>, TypeError> {
+        self.scalar(Cow::Borrowed(""), Node::as_str)
+    }
+
+    fn flag(&self) -> Result<bool, TypeError> {
+        self.scalar(false, Node::as_bool)
+    }
+
+    fn integer(&self) -> Result<i64, TypeError> {
+        self.scalar(0, Node::as_i64)
+    }
+
+    /// The last value there is, else the zero value.
+    fn scalar<T>(&self, zero: T, read: impl FnOnce(Node<'d>) -> Option<T>) -> Result<T, TypeError> {
+        self.last()
+            .map_or(Some(zero), read)
+            .ok_or_else(|| self.mismatch())
+    }
+
+    fn members(self) -> Result<Members<'d>, TypeError> {
+        let mut kinds = self.occurrences.iter().map(|(_, node)| node.kind());
+        match self.kind {
+            Kind::Object(shape)
+                if kinds.all(|kind| matches!(kind, json::Kind::Object | json::Kind::Null)) =>
+            {
+                Ok(Members::new(shape, self))
+            }
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    fn elements(self) -> Result<Elements<'d, impl Iterator<Item = Node<'d>>>, TypeError> {
+        let last = self.last();
+        let is_list = matches!(self.kind, Kind::Texts(_) | Kind::Objects(..));
+        if !is_list || last.is_some_and(|node| node.kind() != json::Kind::Array) {
+            return Err(self.mismatch());
+        }
+        Ok(Elements {
+            // No value at all is an empty list.
+            nodes: last.map(Node::elements),
+            kind: element_kind(self.kind),
+            version: self.version,
+        })
+    }
+
     fn mismatch(&self) -> TypeError {
         TypeError {
             offset: self.last().map_or(0, Node::type_error_offset),
@@ -204,40 +249,51 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
     type Error = TypeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
-        let last = self.last();
         match self.kind {
-            Kind::Text => match last.map_or(Some(Cow::Borrowed("")), Node::as_str) {
-                Some(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
-                Some(Cow::Owned(text)) => visitor.visit_string(text),
-                None => Err(self.mismatch()),
-            },
-            Kind::Flag => visitor.visit_bool(
-                last.map_or(Some(false), Node::as_bool)
-                    .ok_or_else(|| self.mismatch())?,
-            ),
-            Kind::Integer => visitor.visit_i64(
-                last.map_or(Some(0), Node::as_i64)
-                    .ok_or_else(|| self.mismatch())?,
-            ),
-            Kind::Object(shape) => {
-                let mut kinds = self.occurrences.iter().map(|(_, node)| node.kind());
-                if !kinds.all(|kind| matches!(kind, json::Kind::Object | json::Kind::Null)) {
-                    return Err(self.mismatch());
-                }
-                visitor.visit_map(Members::new(shape, self))
-            }
-            Kind::Texts(_) | Kind::Objects(..)
-                if last.is_some_and(|node| node.kind() != json::Kind::Array) =>
-            {
-                Err(self.mismatch())
-            }
-            Kind::Texts(_) | Kind::Objects(..) => visitor.visit_seq(Elements {
-                // No value at all is an empty list.
-                nodes: last.map(Node::elements),
-                kind: element_kind(self.kind),
-                version: self.version,
-            }),
+            Kind::Text => self.deserialize_string(visitor),
+            Kind::Flag => self.deserialize_bool(visitor),
+            Kind::Integer => self.deserialize_i64(visitor),
+            Kind::Object(_) => self.deserialize_map(visitor),
+            Kind::Texts(_) | Kind::Objects(..) => self.deserialize_seq(visitor),
         }
+    }
+
+    // One for each kind, so that no code is made for what a type cannot be: visitors of structs take lists too. That was 66 kB.
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.text()? {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_string(text),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        visitor.visit_bool(self.flag()?)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        visitor.visit_i64(self.integer()?)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        visitor.visit_map(self.members()?)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        visitor.visit_seq(self.elements()?)
     }
 
     /// Only called for what is there: members that are absent or `null` are left out.
@@ -254,8 +310,8 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct enum identifier
+        ignored_any
     }
 }
 
@@ -304,6 +360,31 @@ impl<'d> Members<'d> {
         }
     }
 
+    /// Goes to the next field that has a value. Not in the trait's functions, of which there is one for each struct.
+    fn advance(&mut self) -> Option<&'static Field> {
+        while let Some((index, field)) = self.fields.next() {
+            let rest = self.found.get(self.done..).unwrap_or_default();
+            let count = rest.iter().take_while(|(found, _)| *found == index).count();
+            let range = self.done..self.done.saturating_add(count);
+            self.done = range.end;
+            if let Some(range) = self.counting(field, range) {
+                self.value = Some((field.kind, range));
+                return Some(field);
+            }
+        }
+        None
+    }
+
+    /// The value of that field.
+    fn value(&mut self) -> Value<'d, '_> {
+        let (kind, range) = self.value.take().unwrap_or((Kind::Text, 0..0));
+        Value {
+            occurrences: self.found.get(range).unwrap_or_default(),
+            kind,
+            version: self.version,
+        }
+    }
+
     /// Which of the values at `range` count, if any.
     fn counting(&self, field: &Field, range: std::ops::Range<usize>) -> Option<std::ops::Range<usize>> {
         let nodes = self.found.get(range.clone()).unwrap_or_default();
@@ -337,28 +418,13 @@ impl<'d> MapAccess<'d> for Members<'d> {
     type Error = TypeError;
 
     fn next_key_seed<K: DeserializeSeed<'d>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeError> {
-        while let Some((index, field)) = self.fields.next() {
-            let rest = self.found.get(self.done..).unwrap_or_default();
-            let count = rest.iter().take_while(|(found, _)| *found == index).count();
-            let range = self.done..self.done.saturating_add(count);
-            self.done = range.end;
-            if let Some(range) = self.counting(field, range) {
-                self.value = Some((field.kind, range));
-                return seed
-                    .deserialize(BorrowedStrDeserializer::new(field.name))
-                    .map(Some);
-            }
-        }
-        Ok(None)
+        self.advance()
+            .map(|field| seed.deserialize(BorrowedStrDeserializer::new(field.name)))
+            .transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'d>>(&mut self, seed: V) -> Result<V::Value, TypeError> {
-        let (kind, range) = self.value.take().unwrap_or((Kind::Text, 0..0));
-        seed.deserialize(Value {
-            occurrences: self.found.get(range).unwrap_or_default(),
-            kind,
-            version: self.version,
-        })
+        seed.deserialize(self.value())
     }
 }
 
