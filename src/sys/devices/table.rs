@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -11,6 +12,11 @@ use super::TableError;
 use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
 use crate::sys::blkpg;
 use crate::view::Device;
+
+/// How long a partition that somebody has open is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The wait between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A disk that is open.
 struct Disk<'a> {
@@ -94,10 +100,19 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Tells one thing. What is gone already need not be told.
+/// Tells one thing. What is gone already need not be told. Whoever only looks at a partition (blkid, a desktop) has it
+/// open for a moment, in which the kernel does not let go of it: that is waited for.
 fn told(disk: &Flock<File>, news: Tell) -> io::Result<()> {
-    match (blkpg::tell(&**disk, news), news) {
-        (Err(error), Tell::Delete(_)) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Ok(()),
-        (result, _) => result,
+    let begun = Instant::now();
+    loop {
+        let error = match blkpg::tell(&**disk, news) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENXIO) if matches!(news, Tell::Delete(_)) => return Ok(()),
+            Some(Errno::EBUSY) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            _ => return Err(error),
+        }
     }
 }
