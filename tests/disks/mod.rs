@@ -2,6 +2,7 @@
 
 mod filesystems;
 mod luks;
+mod mounts;
 mod stage;
 mod tables;
 mod udev;
