@@ -290,6 +290,11 @@ impl<'a> Web<'a> {
                     });
                 }
             };
+            if redirected_to(location.reveal()).is_some_and(is_escaped) {
+                return Err(stop(format!(
+                    "it redirects to an URL that cannot be used: {ESCAPED}"
+                )));
+            }
             let target = url
                 .join(&idn::ascii(location.reveal()))
                 .map_err(|_| stop("it redirects to something that is no URL".to_owned()))?;
@@ -359,6 +364,24 @@ fn method(method: Method) -> &'static str {
     }
 }
 
+/// What is said of a host with escapes.
+const ESCAPED: &str = "its host holds a percent sign, which no name of a host has";
+
+/// Whether the host of an authority holds escapes. What they stand for is no name that could be looked up, and the reader
+/// of URLs has no Unicode tables to judge it by (src/fetch/idn.rs). A zone of an IPv6 address stands in brackets.
+fn is_escaped(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    host.contains('%') && !host.starts_with('[')
+}
+
+/// The authority that a redirect names, if it names one.
+fn redirected_to(location: &str) -> Option<&str> {
+    let rest = location
+        .strip_prefix("//")
+        .or_else(|| location.split_once("://").map(|(_, rest)| rest))?;
+    rest.split(['/', '?', '#', '\\']).next()
+}
+
 /// Reads an URL for HTTP the way Go does where the URL standard differs and it matters: a host must be there, and a
 /// backslash is an ordinary character of a path. The message shows nothing of the URL.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
@@ -373,6 +396,7 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
         Some(authority) if authority.contains('\\') => {
             return Err("its host holds a backslash".to_owned());
         }
+        Some(authority) if is_escaped(authority) => return Err(ESCAPED.to_owned()),
         Some(_) => {}
     }
     let url = Url::parse(&idn::ascii(&text.replace('\\', "%5C")))

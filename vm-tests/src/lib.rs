@@ -5,6 +5,7 @@
 
 pub mod base;
 pub mod debian;
+pub mod differential;
 pub mod disks;
 pub mod engine;
 pub mod fw_cfg;

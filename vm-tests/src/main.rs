@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, disks, fw_cfg, packages, peer, smoke, store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, differential, disks, fw_cfg, packages, peer, smoke,
+    store,
 };
 
-const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer...
+const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential...
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
@@ -30,7 +31,7 @@ fn run() -> Result<()> {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -62,6 +63,7 @@ fn run() -> Result<()> {
     let outcome = outcome.and(groups.iter().try_for_each(|group| match group.as_str() {
         "smoke" => smoke::run(&kernel, &initrd),
         "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
+        "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?),
         "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),
