@@ -47,6 +47,10 @@ fuzz_target!(init: plant(SEEDS, WORDS), |data: &[u8]| {
     let mut lines = text.split('\n');
     let (server, through) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let items: Vec<String> = lines.map(str::to_owned).collect();
+    // The program looks at the host first: escapes are no part of a name, and the reader of URLs without tables checks that.
+    if server.contains('%') {
+        return;
+    }
     let Ok(url) = Url::parse(server) else { return };
     if !matches!(url.scheme(), "http" | "https") {
         return;
