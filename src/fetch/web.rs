@@ -385,8 +385,14 @@ fn redirected_to(location: &str) -> Option<&str> {
 /// Reads an URL for HTTP the way Go does where the URL standard differs and it matters: a host must be there, and a
 /// backslash is an ordinary character of a path. The message shows nothing of the URL.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
+    // Only what stands before is a scheme, or the host would be looked for at another place than by the reader of URLs.
+    let is_scheme = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
     let authority = text
         .split_once("://")
+        .filter(|(scheme, _)| is_scheme(scheme))
         .map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     match authority {
         None => return Err("it is malformed: write http://host/path".to_owned()),

@@ -498,6 +498,9 @@ fn hosts_hold_no_escapes() {
     for text in ["http://u%40:p%EE@h/%EE?%EE", "http://[fe80::1]/%EE"] {
         assert!(parse(text).is_ok(), "{text}");
     }
+    for text in ["http:M%80//x://h", "http:/h/", "http:h", " http://h"] {
+        assert!(parse(text).unwrap_err().contains("malformed"), "{text}");
+    }
     for location in ["http://A%EEb/", "//A%EEb/x", "https://u@A%EEb"] {
         assert!(redirected_to(location).is_some_and(is_escaped), "{location}");
     }
