@@ -61,6 +61,23 @@ impl<'a> DeviceOverlay<'a> {
         self.devices.insert(device.node.clone(), Some(device));
     }
 
+    /// Predicts another size of a device; what it holds stays.
+    pub fn resize(&mut self, device: &Device, size: u64) -> Result<(), ViewError> {
+        if device.size == Some(size) {
+            return Ok(());
+        }
+        let node = device.node.as_str();
+        let (signature, volume, member) = (self.signature(node)?, self.volume(node)?, self.member(node)?);
+        self.put_device(Device {
+            size: Some(size),
+            ..device.clone()
+        });
+        self.put_signature(node, signature);
+        self.volumes.insert(node.to_owned(), volume);
+        self.members.insert(node.to_owned(), member);
+        Ok(())
+    }
+
     /// Predicts that a device is gone.
     pub fn remove_device(&mut self, node: &str) {
         self.put_path(node, None);

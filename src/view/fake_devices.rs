@@ -43,8 +43,7 @@ impl FakeDevices {
     /// Adds a partition, start and size in bytes.
     #[must_use]
     pub fn partition(mut self, disk: &str, number: u32, start: u64, size: u64) -> Self {
-        let digit = disk.ends_with(|last: char| last.is_ascii_digit());
-        let node = format!("{disk}{}{number}", if digit { "p" } else { "" });
+        let node = crate::plan::device::partition_node(disk, number);
         self = self.disk(&node, size);
         if let Some(device) = self.devices.get_mut(&node) {
             device.partition = Some(PartitionOf {

@@ -103,36 +103,34 @@ impl WriteTable {
             return Ok(());
         };
         let known = overlay.partitions(&self.node)?;
-        let stays = |row: &Row| {
-            known.iter().find(|device| {
-                device
-                    .partition
-                    .as_ref()
-                    .is_some_and(|part| part.number == row.number && part.start == row.start)
-            })
+        let is_at = |device: &Device, row: &Row| {
+            device
+                .partition
+                .as_ref()
+                .is_some_and(|part| part.number == row.number && part.start == row.start)
         };
         for device in &known {
-            overlay.remove_device(&device.node);
+            if !self.after.iter().any(|row| is_at(device, row)) {
+                overlay.remove_device(&device.node);
+            }
         }
         for row in &self.after {
             let node = partition_node(&self.node, row.number);
-            // What is at the same place keeps what it holds: only the table changes.
-            let kept = stays(row).map(|device| device.node.clone());
-            let signature = kept.map(|node| overlay.signature(&node)).transpose()?;
-            overlay.put_device(Device {
-                node: node.clone(),
-                size: Some(row.size),
-                sector_size: disk.sector_size,
-                partition: Some(PartitionOf {
-                    disk: self.node.clone(),
-                    number: row.number,
-                    start: row.start,
+            match known.iter().find(|device| is_at(device, row)) {
+                // What is at the same place keeps what it holds: only the table changes.
+                Some(device) => overlay.resize(device, row.size)?,
+                None => overlay.put_device(Device {
+                    node: node.clone(),
+                    size: Some(row.size),
+                    sector_size: disk.sector_size,
+                    partition: Some(PartitionOf {
+                        disk: self.node.clone(),
+                        number: row.number,
+                        start: row.start,
+                    }),
+                    mapper: None,
+                    uses: Vec::new(),
                 }),
-                mapper: None,
-                uses: stays(row).map(|device| device.uses.clone()).unwrap_or_default(),
-            });
-            if let Some(signature) = signature {
-                overlay.put_signature(&node, signature);
             }
             if !row.label.is_empty() {
                 overlay.put_path(&format!("/dev/disk/by-partlabel/{}", row.label), Some(&node));
@@ -181,4 +179,58 @@ impl WriteTable {
 pub fn partition_node(disk: &str, number: u32) -> String {
     let digit = disk.ends_with(|last: char| last.is_ascii_digit());
     format!("{disk}{}{number}", if digit { "p" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fake_devices::FakeDevices;
+
+    fn row(number: u32, start: u64, size: u64) -> Row {
+        Row {
+            number,
+            label: format!("p{number}"),
+            start: start << 20,
+            size: size << 20,
+            type_guid: String::new(),
+            guid: format!("{number}"),
+        }
+    }
+
+    /// A plan that took a kept partition for a blank one would not say what is lost with it.
+    #[test]
+    fn what_stays_at_its_place_keeps_what_it_holds() {
+        let base = FakeDevices::new()
+            .disk("/dev/vda", 1 << 30)
+            .partition("/dev/vda", 1, 1 << 20, 8 << 20)
+            .partition("/dev/vda", 2, 9 << 20, 8 << 20)
+            .partition("/dev/vda", 3, 17 << 20, 8 << 20)
+            .partition("/dev/vda", 4, 25 << 20, 8 << 20)
+            .signature("/dev/vda1", "ext4", "u1", "ROOT")
+            .signature("/dev/vda2", "xfs", "u2", "data")
+            .signature("/dev/vda3", "vfat", "u3", "")
+            .signature("/dev/vda4", "swap", "u4", "");
+        let mut overlay = DeviceOverlay::new(&base);
+        let action = WriteTable {
+            device: "/dev/vda".to_owned(),
+            node: "/dev/vda".to_owned(),
+            wipe: false,
+            before: Vec::new(),
+            // The first stays, the second shrinks, the third moves, the fourth goes, the fifth is new.
+            after: vec![row(1, 1, 8), row(2, 9, 4), row(3, 40, 8), row(5, 60, 8)],
+            table: None,
+            writes: Vec::new(),
+        };
+        action.predict(&mut overlay).unwrap();
+        let holds = |node: &str| overlay.signature(node).unwrap().kind;
+        assert_eq!(
+            ["/dev/vda1", "/dev/vda2", "/dev/vda3", "/dev/vda5"].map(holds),
+            ["ext4", "xfs", "", ""]
+        );
+        let size = |node: &str| overlay.device(node).unwrap().and_then(|device| device.size);
+        assert_eq!(size("/dev/vda2"), Some(4 << 20));
+        assert_eq!(size("/dev/vda4"), None);
+        assert_eq!(size("/dev/disk/by-partlabel/p5"), Some(8 << 20));
+        assert_eq!(overlay.partitions("/dev/vda").unwrap().len(), 4);
+    }
 }
