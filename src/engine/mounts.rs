@@ -86,7 +86,7 @@ pub fn mount(
         }
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))?;
+            .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))?;
     }
     Ok(())
 }
@@ -107,7 +107,7 @@ pub fn unmount(
     let plan = unmount_plan(job, &sysroot, world.view())?;
     world
         .advance(plan)
-        .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))
+        .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))
 }
 
 /// Predicts either stage.
@@ -115,7 +115,7 @@ pub fn predict(job: &Job<'_>, sysroot: &Sysroot, world: &mut DryRun<'_>) -> Resu
     let advance = |world: &mut DryRun<'_>, plan| {
         world
             .advance(plan)
-            .map_err(|error| Failure::from_advance(job.stage, phase(job.stage), &error))
+            .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))
     };
     if job.stage == Stage::Umount {
         let plan = unmount_plan(job, sysroot, world.view())?;
@@ -144,17 +144,9 @@ fn unmount_plan(job: &Job<'_>, sysroot: &Sysroot, view: &dyn View) -> Result<Pla
         &text(sysroot),
         view,
     );
-    planned.map_err(|error| Failure::from_plan(job.stage, Some(phase(job.stage)), &error))
+    planned.map_err(|error| Failure::from_plan(job.stage, Some(stage::phase_of(job.stage)), &error))
 }
 
 fn text(sysroot: &Sysroot) -> String {
     sysroot.resolved_path().to_string_lossy().into_owned()
-}
-
-fn phase(stage: Stage) -> Phase {
-    if stage == Stage::Umount {
-        Phase::Unmounts
-    } else {
-        Phase::Mounts
-    }
 }

@@ -131,16 +131,17 @@ pub fn run(
         .map_err(|error| failed(&error).doing("write down that everything is done"))
 }
 
-/// The only phase of a stage that needs nothing of the machine to decide.
-fn phase_of(stage: Stage) -> Phase {
-    if stage == Stage::Kargs {
-        Phase::Arguments
-    } else {
-        Phase::Config
+/// The phase of a stage that has only one.
+pub(super) fn phase_of(stage: Stage) -> Phase {
+    match stage {
+        Stage::Kargs => Phase::Arguments,
+        Stage::Mount => Phase::Mounts,
+        Stage::Umount => Phase::Unmounts,
+        _ => Phase::Config,
     }
 }
 
-/// The plan of such a stage.
+/// The plan of a stage that needs nothing of the machine to decide.
 fn one_plan(job: &Job<'_>) -> Plan {
     match job.stage {
         Stage::Kargs => crate::stages::kargs::plan(job.config),

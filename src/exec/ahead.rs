@@ -230,27 +230,9 @@ fn remote(action: &Action) -> Option<NewFile<'_>> {
 
 /// The path at which another node is after an action than before.
 fn place_of(action: &Action) -> Option<&RootPath> {
-    match action {
-        Action::Remove { path }
-        | Action::MakeDirectory { path, .. }
-        | Action::WriteFile { path, .. }
-        | Action::MakeSymlink { path, .. }
-        | Action::MakeHardLink { path, .. } => Some(path),
-        Action::FetchConfig { .. }
-        | Action::WriteHostFile { .. }
-        | Action::CreateGroup(_)
-        | Action::ModifyGroup(_)
-        | Action::DeleteGroup { .. }
-        | Action::AdoptGroup { .. }
-        | Action::AdoptUser { .. }
-        | Action::CreateUser(_)
-        | Action::ModifyUser(_)
-        | Action::DeleteUser { .. }
-        | Action::SetPassword { .. }
-        | Action::SetAccess { .. }
-        | Action::DisableUnit { .. }
-        | Action::Device(_) => None,
-    }
+    action
+        .path()
+        .filter(|_| !matches!(action, Action::SetAccess { .. }))
 }
 
 /// The highest directory above a path at which earlier steps change something.

@@ -374,6 +374,31 @@ pub enum Action {
 }
 
 impl Action {
+    /// The path that it is about, if it is about one inside the root.
+    pub fn path(&self) -> Option<&RootPath> {
+        match self {
+            Self::Remove { path }
+            | Self::MakeDirectory { path, .. }
+            | Self::WriteFile { path, .. }
+            | Self::SetAccess { path, .. }
+            | Self::MakeSymlink { path, .. }
+            | Self::MakeHardLink { path, .. } => Some(path),
+            Self::FetchConfig { .. }
+            | Self::WriteHostFile { .. }
+            | Self::CreateGroup(_)
+            | Self::ModifyGroup(_)
+            | Self::DeleteGroup { .. }
+            | Self::AdoptGroup { .. }
+            | Self::AdoptUser { .. }
+            | Self::CreateUser(_)
+            | Self::ModifyUser(_)
+            | Self::DeleteUser { .. }
+            | Self::SetPassword { .. }
+            | Self::DisableUnit { .. }
+            | Self::Device(_) => None,
+        }
+    }
+
     /// Its name in plans and reports, as it is serialised.
     pub fn word(&self) -> &'static str {
         match self {

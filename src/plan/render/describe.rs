@@ -93,31 +93,6 @@ pub(super) fn describe(action: &Action) -> Description {
     }
 }
 
-/// The path that an action is about, if it is about one inside the root.
-pub(super) fn path_of(action: &Action) -> Option<&RootPath> {
-    match action {
-        Action::Remove { path }
-        | Action::MakeDirectory { path, .. }
-        | Action::WriteFile { path, .. }
-        | Action::SetAccess { path, .. }
-        | Action::MakeSymlink { path, .. }
-        | Action::MakeHardLink { path, .. } => Some(path),
-        Action::FetchConfig { .. }
-        | Action::WriteHostFile { .. }
-        | Action::CreateGroup(_)
-        | Action::ModifyGroup(_)
-        | Action::DeleteGroup { .. }
-        | Action::AdoptGroup { .. }
-        | Action::AdoptUser { .. }
-        | Action::CreateUser(_)
-        | Action::ModifyUser(_)
-        | Action::DeleteUser { .. }
-        | Action::SetPassword { .. }
-        | Action::DisableUnit { .. }
-        | Action::Device(_) => None,
-    }
-}
-
 const ADOPT: &str = "copied from the image's database";
 
 fn host_file(file: HostFile) -> &'static str {

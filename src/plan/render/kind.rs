@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::super::device::{DeviceAction, VolumeAction};
 use super::super::{Action, Plan};
-use super::describe::path_of;
 use crate::report::{Element, Pointer};
 use crate::stages::Phase;
 use crate::view::RootPath;
@@ -106,7 +105,7 @@ pub(super) fn kinds_of(plan: &Plan) -> Vec<Kind> {
         .iter()
         .rev()
         .map(|step| {
-            let path = path_of(&step.action);
+            let path = step.action.path();
             let kind = Kind::of(plan.phase, &step.action)
                 .or_else(|| later.get(path?).copied())
                 .unwrap_or_else(|| kind_of_cause(&step.cause));
