@@ -48,7 +48,7 @@ pub enum DataUrlError {
 pub fn decode(text: &str) -> Result<Vec<u8>, DataUrlError> {
     let (base64, payload) = split(text)?;
     if base64 {
-        if !payload.bytes().all(is_base64) {
+        if !is_padded_base64(payload.as_bytes()) && !payload.bytes().all(is_base64) {
             return Err(DataUrlError::Payload);
         }
         let decoded = if payload.contains('\n') {
@@ -58,7 +58,7 @@ pub fn decode(text: &str) -> Result<Vec<u8>, DataUrlError> {
         };
         return decoded.map_err(|_| DataUrlError::Base64);
     }
-    if !payload.bytes().all(is_payload) {
+    if !is_escaped(payload.as_bytes()) && !payload.bytes().all(is_payload) {
         return Err(DataUrlError::Payload);
     }
     unescape(payload)
