@@ -12,13 +12,9 @@ pub struct LineIndex {
 impl LineIndex {
     /// Reads a text once.
     pub fn new(text: &[u8]) -> Self {
-        let feeds = text
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(offset, _)| offset)
-            .collect();
-        Self { feeds }
+        Self {
+            feeds: memchr::memchr_iter(b'\n', text).collect(),
+        }
     }
 
     /// Line and column of the byte at `offset`; a line feed belongs to the line that it ends.

@@ -24,7 +24,8 @@ pub enum PathError {
 /// The shortest path that means the same lexically: no empty, `.` or inner `..` components, no trailing slash. An empty
 /// path becomes `.`; a `..` at the root is dropped. Go's `path.Clean`.
 pub fn clean(path: &str) -> Cow<'_, str> {
-    if path == "/" {
+    // Nearly all are so already.
+    if path == "/" || is_clean_and_absolute(path) {
         return Cow::Borrowed(path);
     }
     let rooted = path.starts_with('/');
@@ -54,6 +55,11 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(result)
     }
+}
+
+fn is_clean_and_absolute(path: &str) -> bool {
+    path.strip_prefix('/')
+        .is_some_and(|below| below.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
 /// Two paths joined and cleaned; an empty one counts as absent. Go's `path.Join`.

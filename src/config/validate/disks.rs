@@ -19,7 +19,7 @@ pub(super) fn check(disk: &Disk, at: &Pointer, report: &mut Report) {
             "a device is required: give the path of the disk",
         );
     } else {
-        check_path(&disk.device, at.key("device"), report);
+        check_path(&disk.device, || at.key("device"), report);
         if let Some(index) = second_with_number(&disk.partitions) {
             error(
                 report,

@@ -32,9 +32,9 @@ pub(super) fn check_against_disks(storage: &Storage, at: &Pointer, report: &mut 
 
 pub(super) fn check(filesystem: &Filesystem, at: &Pointer, version: Version, report: &mut Report) {
     if let Some(path) = given(filesystem.path.as_ref()) {
-        check_path(path, at.key("path"), report);
+        check_path(path, || at.key("path"), report);
     }
-    check_path(&filesystem.device, at.key("device"), report);
+    check_path(&filesystem.device, || at.key("device"), report);
 
     let format = given(filesystem.format.as_ref());
     check_format(filesystem, format, at, version, report);

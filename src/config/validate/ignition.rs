@@ -27,7 +27,7 @@ pub(super) fn check(ignition: &Ignition, at: &Pointer, version: Version, report:
         let at = list.index(index);
         if version == Version::V3_0 {
             let text = authority.source.as_ref().map_or("", Hidden::reveal);
-            require(report, at.key("source"), source::check(text, version));
+            require(report, || at.key("source"), source::check(text, version));
             resource::check_verification(authority, &at, version, report);
         } else {
             resource::check(authority, &at, version, report);
@@ -37,7 +37,7 @@ pub(super) fn check(ignition: &Ignition, at: &Pointer, version: Version, report:
 
 fn check_version(text: &str, at: Pointer, version: Version, report: &mut Report) {
     match Semver::parse(text) {
-        Err(problem) => require(report, at, Err(problem)),
+        Err(problem) => require(report, || at, Err(problem)),
         Ok(semver) if semver.version() != Some(version) => {
             error(
                 report,
@@ -62,7 +62,7 @@ fn check_sources(list: &[Resource], at: &Pointer, version: Version, report: &mut
                 at.index(index),
                 "a source is required here: give the URL to fetch",
             ),
-            Some(text) => require(report, at.index(index), source::check(text, version)),
+            Some(text) => require(report, || at.index(index), source::check(text, version)),
         }
     }
 }
@@ -85,7 +85,7 @@ fn check_proxy(proxy: &Proxy, at: &Pointer, report: &mut Report) {
     for (value, at, carries_https) in fields {
         let Some(text) = value else { continue };
         match Url::parse(text.reveal()).map(|url| url.scheme().to_owned()) {
-            Err(problem) => require(report, at, Err(source::SourceError::Url(problem))),
+            Err(problem) => require(report, || at, Err(source::SourceError::Url(problem))),
             Ok(scheme) if scheme == "http" && carries_https => {
                 warning(
                     report,

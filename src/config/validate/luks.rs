@@ -32,7 +32,7 @@ pub(super) fn check(luks: &Luks, at: &Pointer, version: Version, report: &mut Re
             at.key("device"),
             "a device is required: give the path of the device to encrypt",
         ),
-        Some(device) => check_path(device, at.key("device"), report),
+        Some(device) => check_path(device, || at.key("device"), report),
     }
 
     let others = !luks.clevis.tang.is_empty()
@@ -103,7 +103,7 @@ fn check_custom(custom: &ClevisCustom, at: &Pointer, version: Version, report: &
 
 fn check_tang(tang: &Tang, at: &Pointer, report: &mut Report) {
     match Url::parse(&tang.url) {
-        Err(problem) => require(report, at.key("url"), Err(SourceError::Url(problem))),
+        Err(problem) => require(report, || at.key("url"), Err(SourceError::Url(problem))),
         Ok(url) if matches!(url.scheme(), "http" | "https") => {}
         Ok(_) => error(
             report,

@@ -23,7 +23,7 @@ use std::error::Error;
 use super::grammar::path;
 use super::types::{Config, Storage};
 use super::version::Version;
-use crate::report::{Pointer, Report, Severity};
+use crate::report::{Pointer, Report, Severity, chain};
 
 /// Everything that the rules of a spec version have to say about a config, except for duplicates.
 ///
@@ -88,21 +88,15 @@ fn warning(report: &mut Report, at: Pointer, message: impl Into<String>) {
     report.add(Severity::Warning, at, message);
 }
 
-/// An error entry for a failed rule, with the whole chain of its causes: a report has no other place for them.
-fn require<E: Error>(report: &mut Report, at: Pointer, result: Result<(), E>) {
-    let Err(problem) = result else { return };
-    let mut message = problem.to_string();
-    let mut cause = problem.source();
-    while let Some(problem) = cause {
-        message.push_str(": ");
-        message.push_str(&problem.to_string());
-        cause = problem.source();
+/// An error entry for a failed rule. Its place is made for a failure only: of a config's rules nearly all hold.
+fn require<E: Error>(report: &mut Report, at: impl FnOnce() -> Pointer, result: Result<(), E>) {
+    if let Err(problem) = result {
+        error(report, at(), chain(&problem));
     }
-    error(report, at, message);
 }
 
 /// The path rule for a field that must be there.
-fn check_path(text: &str, at: Pointer, report: &mut Report) {
+fn check_path(text: &str, at: impl FnOnce() -> Pointer, report: &mut Report) {
     require(report, at, path::check(text));
 }
 

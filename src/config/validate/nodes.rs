@@ -115,28 +115,27 @@ pub(super) fn check_links(storage: &Storage, at: &Pointer, version: Version, rep
 }
 
 pub(super) fn check_directory(directory: &Directory, at: &Pointer, version: Version, report: &mut Report) {
-    check_path(&directory.path, at.key("path"), report);
+    check_path(&directory.path, || at.key("path"), report);
     check_mode(directory.mode, at, version, report);
     check_owners(&directory.group, &directory.user, at, report);
 }
 
 pub(super) fn check_file(file: &File, at: &Pointer, version: Version, report: &mut Report) {
-    check_path(&file.path, at.key("path"), report);
+    check_path(&file.path, || at.key("path"), report);
     check_mode(file.mode, at, version, report);
     if file.overwrite == Some(true) && file.contents.source.is_none() {
         let message = "overwrite needs contents.source; for an empty file give it as \"\"";
         error(report, at.key("overwrite"), message);
     }
     check_owners(&file.group, &file.user, at, report);
-    let list = at.key("append");
     for (index, append) in file.append.iter().enumerate() {
-        resource::check(append, &list.index(index), version, report);
+        resource::check(append, &at.key("append").index(index), version, report);
     }
     resource::check(&file.contents, &at.key("contents"), version, report);
 }
 
 pub(super) fn check_link(link: &Link, at: &Pointer, report: &mut Report) {
-    check_path(&link.path, at.key("path"), report);
+    check_path(&link.path, || at.key("path"), report);
     check_owners(&link.group, &link.user, at, report);
 }
 

@@ -35,6 +35,6 @@ pub(super) fn check(raid: &Raid, at: &Pointer, report: &mut Report) {
         error(report, list.clone(), "a raid needs devices to be made of");
     }
     for (index, device) in raid.devices.iter().enumerate() {
-        check_path(device, list.index(index), report);
+        check_path(device, || list.index(index), report);
     }
 }

@@ -27,9 +27,8 @@ pub(super) fn check(resource: &Resource, at: &Pointer, version: Version, report:
     check_source(resource, at, version, report);
     check_scheme_for_headers(resource, at, report);
 
-    let headers = at.key("httpHeaders");
     for (index, header) in resource.http_headers.iter().enumerate() {
-        let at = headers.index(index);
+        let at = at.key("httpHeaders").index(index);
         if header.name.is_empty() {
             error(
                 report,
@@ -54,7 +53,7 @@ pub(super) fn check(resource: &Resource, at: &Pointer, version: Version, report:
 pub(super) fn check_source(resource: &Resource, at: &Pointer, version: Version, report: &mut Report) {
     let text = resource.source.as_ref().map_or("", Hidden::reveal);
     if !text.is_empty() {
-        require(report, at.key("source"), source::check(text, version));
+        require(report, || at.key("source"), source::check(text, version));
     }
 }
 
@@ -69,7 +68,7 @@ fn check_scheme_for_headers(resource: &Resource, at: &Pointer, report: &mut Repo
         return;
     }
     match Url::parse(text) {
-        Err(problem) => require(report, at, Err(SourceError::Url(problem))),
+        Err(problem) => require(report, || at, Err(SourceError::Url(problem))),
         Ok(url) if matches!(url.scheme(), "http" | "https") => {}
         Ok(_) => error(
             report,
@@ -93,7 +92,7 @@ pub(super) fn check_verification(resource: &Resource, at: &Pointer, version: Ver
     };
     require(
         report,
-        at.key("verification").key("hash"),
+        || at.key("verification").key("hash"),
         Hash::parse(text).and_then(known),
     );
 }

@@ -129,7 +129,7 @@ fn check_unit(unit: &Unit, at: &Pointer, report: &mut Report) {
     if let Some(text) = contents(unit.contents.as_ref()) {
         let options = unit::lex(text);
         let installs = options.as_ref().is_ok_and(|options| unit::has_install(options));
-        require(report, at.key("contents"), options.map(drop));
+        require(report, || at.key("contents"), options.map(drop));
         if unit.enabled == Some(true) && !installs {
             let message = "the unit is enabled, but has no [Install] option, so enabling it has no effect";
             warning(report, at.key("contents"), message);
@@ -143,7 +143,7 @@ fn check_unit(unit: &Unit, at: &Pointer, report: &mut Report) {
 
 fn check_dropin(dropin: &Dropin, at: &Pointer, report: &mut Report) {
     if let Some(text) = contents(dropin.contents.as_ref()) {
-        require(report, at.key("contents"), unit::lex(text).map(drop));
+        require(report, || at.key("contents"), unit::lex(text).map(drop));
     }
     if extension(&dropin.name) != ".conf" {
         error(report, at.key("name"), "the name of a drop-in must end in .conf");
