@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::plan::Plan;
 use crate::report::Pointer;
 use crate::view::{ResolveError, ViewError};
 
@@ -16,9 +17,11 @@ pub mod files;
 pub mod kargs;
 pub mod mount;
 mod progress;
+mod rerun;
 pub mod umount;
 
 pub use progress::Progress;
+pub use rerun::{Rerun, UnknownRerun};
 
 /// The stages, in boot order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -156,6 +159,17 @@ pub struct PlanError {
     /// What is wrong there
     #[source]
     pub problem: Problem,
+    /// What else is refused in the same phase
+    pub further: Option<Box<Further>>,
+}
+
+/// What a planner found beside the first thing that it refuses.
+#[derive(Debug)]
+pub struct Further {
+    /// The other refusals, in the order in which they were found
+    pub others: Vec<PlanError>,
+    /// The plan without the entries that are refused: only to see what later phases would refuse
+    pub rest: Plan,
 }
 
 /// What stands in the way of a plan.
@@ -183,6 +197,7 @@ impl Problem {
         PlanError {
             pointer,
             problem: self,
+            further: None,
         }
     }
 }

@@ -12,10 +12,17 @@ use crate::view::{Digest, RootPath};
 pub struct Progress {
     /// SHA-512 of the config of that run; `None` if there was no unfinished run
     pub config: Option<Digest>,
-    /// Paths that it was about to write, with the digests it recorded just before each file took its place, in order
+    /// Paths that it was about to write, with the digests it recorded for that config just before each file took its place,
+    /// in order
     pub files: BTreeMap<RootPath, Vec<Digest>>,
+    /// Digests that runs with other configs recorded, each with that config's
+    pub earlier: BTreeMap<RootPath, Vec<(Digest, Digest)>>,
     /// Directories that it was about to make
     pub directories: BTreeSet<RootPath>,
+    /// Entries of a config that it was about to make where nothing was
+    pub made: BTreeSet<RootPath>,
+    /// Directories that the mount stage made, this boot or before; there without an unfinished run, too
+    pub mount_directories: BTreeSet<RootPath>,
     /// Users whose creation was begun and not recorded as done
     pub users_begun: BTreeSet<String>,
     /// Groups likewise
@@ -36,6 +43,41 @@ impl Progress {
     /// Digests that the unfinished run recorded for this path, oldest first.
     pub fn wrote(&self, path: &RootPath) -> &[Digest] {
         self.files.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an unfinished run with whatever config recorded this digest for this path.
+    pub fn ever_wrote(&self, path: &RootPath, digest: Digest) -> bool {
+        let mut earlier = self.earlier.get(path).into_iter().flatten();
+        self.wrote(path).contains(&digest) || earlier.any(|(_, found)| *found == digest)
+    }
+
+    /// Whether an unfinished run was about to make this where nothing was: none of it is older.
+    pub fn made(&self, path: &RootPath) -> bool {
+        self.made.contains(path)
+    }
+
+    /// What it means to a run with this config: what was recorded for another says nothing about what this one wants.
+    #[must_use]
+    pub fn seen_by(mut self, config: Digest) -> Self {
+        if self.config.is_none_or(|before| before == config) {
+            return self;
+        }
+        self.set_aside();
+        for (path, digests) in &mut self.earlier {
+            let own = digests.extract_if(.., |(by, _)| *by == config);
+            let own = own.map(|(_, digest)| digest);
+            self.files.entry(path.clone()).or_default().extend(own);
+        }
+        self
+    }
+
+    /// The digests so far are those of another config than the next ones.
+    pub fn set_aside(&mut self) {
+        let Some(config) = self.config else { return };
+        for (path, digests) in self.files.iter_mut().filter(|(_, digests)| !digests.is_empty()) {
+            let aside = digests.drain(..).map(|digest| (config, digest));
+            self.earlier.entry(path.clone()).or_default().extend(aside);
+        }
     }
 
     /// Directories in which the unfinished run may have left something under a temporary name.

@@ -10,7 +10,7 @@ use ignition_rs::engine::files::{PHASES, carry_out};
 use ignition_rs::engine::world::DryRun;
 use ignition_rs::plan::{Action, Change, Plan};
 use ignition_rs::stages::files::{Input, RunFacts, StateFacts};
-use ignition_rs::stages::{Phase, Progress};
+use ignition_rs::stages::{Phase, Progress, Rerun};
 use ignition_rs::sys::probe::Probe;
 use ignition_rs::sys::runner::System;
 use ignition_rs::sys::sysroot::Sysroot;
@@ -104,6 +104,7 @@ fn dry_run<'a>(config: &Config, view: &'a dyn View) -> Result<(Vec<Plan>, Overla
             state,
             run: &run,
             progress: &Progress::default(),
+            rerun: Rerun::default(),
         },
         &PHASES,
         Vec::new(),

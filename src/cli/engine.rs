@@ -8,7 +8,7 @@ use super::{Invocation, Name, PlanFormat, Say, misused, stopped, version};
 use crate::flags::{Command, Flag, Parsed, Set, Style, parse_duration, text};
 use crate::platform::Platform;
 use crate::spelling::nearest;
-use crate::stages::Stage;
+use crate::stages::{Rerun, Stage};
 
 /// One stage, and where it finds and leaves things.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct EngineArgs {
     pub fetch: bool,
     /// How a dry run shows the plan
     pub plan_format: PlanFormat,
+    /// What is done about what an earlier run left; `None`: the kernel command line says
+    pub rerun: Option<Rerun>,
 }
 
 /// What the flags say, not checked yet.
@@ -55,6 +57,7 @@ pub struct EngineFlags {
     dry_run: bool,
     fetch: bool,
     plan_format: PlanFormat,
+    rerun: Option<Rerun>,
     this_machine: bool,
 }
 
@@ -194,6 +197,17 @@ pub static ENGINE: Command<EngineFlags> = Command {
                    is refused with the list.",
             set: Set::Value(|args, value| {
                 args.platform = Some(platform(value)?);
+                Ok(())
+            }),
+        },
+        Flag {
+            name: "rerun",
+            value: "converge|strict",
+            default: None,
+            help: "what is done about what an earlier run left",
+            more: "As ignition.rerun= on the kernel command line, which counts where this is not given. By default what Ignition refuses is refused; converge replaces files, links and empty directories that are in the way; strict also stops on an unfinished run with another config.",
+            set: Set::Value(|args, value| {
+                args.rerun = Some(text(value)?.parse().map_err(|error: crate::stages::UnknownRerun| error.to_string())?);
                 Ok(())
             }),
         },
@@ -373,6 +387,7 @@ fn check(parsed: Parsed<EngineFlags>, is_running_root: &dyn Fn(&Path) -> bool) -
         dry_run: flags.dry_run,
         fetch: flags.fetch,
         plan_format: flags.plan_format,
+        rerun: flags.rerun,
     })
 }
 

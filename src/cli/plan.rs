@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Input, Invocation, PlanFormat, Say, engine, exactly_one, stopped};
-use crate::flags::{Command, Flag, Set, Style};
+use crate::flags::{Command, Flag, Set, Style, text};
+use crate::stages::Rerun;
 
 /// What to plan, and against what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct PlanArgs {
     pub fetch: bool,
     /// How the plan is printed
     pub format: PlanFormat,
+    /// What is done about what an earlier run left
+    pub rerun: Rerun,
 }
 
 /// What the flags say.
@@ -28,6 +31,7 @@ pub struct PlanFlags {
     platform: Option<String>,
     fetch: bool,
     format: PlanFormat,
+    rerun: Rerun,
 }
 
 /// The verb `plan`.
@@ -71,6 +75,17 @@ pub static PLAN: Command<PlanFlags> = Command {
             more: "",
             set: Set::Value(|args, value| {
                 args.platform = Some(engine::platform(value)?);
+                Ok(())
+            }),
+        },
+        Flag {
+            name: "rerun",
+            value: "converge|strict",
+            default: None,
+            help: "what is done about what an earlier run left",
+            more: "By default what Ignition refuses is refused; converge replaces files, links and empty directories that are in the way; strict also stops on an unfinished run with another config. A boot takes it from ignition.rerun= on the kernel command line.",
+            set: Set::Value(|args, value| {
+                args.rerun = text(value)?.parse().map_err(|error: crate::stages::UnknownRerun| error.to_string())?;
                 Ok(())
             }),
         },
@@ -121,6 +136,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         platform,
         fetch,
         format,
+        rerun,
     } = parsed.args;
     Ok(Invocation::Plan(PlanArgs {
         config,
@@ -128,5 +144,6 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         platform,
         fetch,
         format,
+        rerun,
     }))
 }

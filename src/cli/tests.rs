@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::stages::Stage;
+use crate::stages::{Rerun, Stage};
 
 fn run(line: &[&str]) -> Invocation {
     let mut words = line.iter().map(OsString::from);
@@ -95,6 +95,7 @@ fn the_harness_calls_it_like_this() {
             dry_run: false,
             fetch: false,
             plan_format: PlanFormat::Text,
+            rerun: None,
         }
     );
 }
@@ -307,6 +308,7 @@ fn plan_flags() {
             platform: None,
             fetch: true,
             format: PlanFormat::Json,
+            rerun: Rerun::default(),
         }
     );
 }

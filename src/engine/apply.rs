@@ -16,7 +16,7 @@ use crate::config::types::Config;
 use crate::fetch::settings::Settings;
 use crate::report::Pointer;
 use crate::stages::fetch::Found;
-use crate::stages::{Phase, Stage};
+use crate::stages::{Phase, Rerun, Stage};
 use crate::sys::HostFiles as _;
 
 /// Files that container runtimes leave.
@@ -94,7 +94,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         config: &config,
         state: &state,
         found: &found,
-        strict: false,
+        rerun: Rerun::default(),
         phases: &PHASES,
         aliases: &aliases,
         marks: &marks,

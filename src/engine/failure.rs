@@ -16,6 +16,12 @@ use crate::view::Digest as Sha512;
 /// How many errors of a config are told beside the first one.
 const ALSO: usize = 3;
 
+/// How many refused entries of a plan are told beside the first one: as many as anybody reads.
+const ALSO_REFUSED: usize = 200;
+
+/// What is being done while a phase is planned.
+const PLANNING: &str = "plan what to do; nothing of this";
+
 /// A stage that failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -23,6 +29,8 @@ pub struct Failure {
     pub digest: Box<Digest>,
     /// The exit code of the drop-in names (spec/cli.md 2)
     pub exit_code: u8,
+    /// What else is refused, with its place in the config
+    others: Vec<(Pointer, String)>,
 }
 
 impl Failure {
@@ -30,6 +38,7 @@ impl Failure {
         Self {
             digest: Box::new(digest),
             exit_code: 1,
+            others: Vec::new(),
         }
     }
 
@@ -80,7 +89,7 @@ impl Failure {
             stage: Some(stage),
             phase,
             operation: Some(format!(
-                "plan what to do; nothing of this {} has been done",
+                "{PLANNING} {} has been done",
                 phase.map_or("stage", |_| "phase")
             )),
             pointer: located(&error.pointer),
@@ -92,7 +101,45 @@ impl Failure {
         } else {
             digest = explained(&error.problem, digest);
         }
-        Self::with(digest)
+        let others = error.further.iter().flat_map(|further| &further.others);
+        Self::with(digest).also(others)
+    }
+
+    /// Adds what else is refused.
+    #[must_use]
+    pub fn also<'e>(mut self, errors: impl IntoIterator<Item = &'e PlanError>) -> Self {
+        for error in errors {
+            let further = error.further.iter().flat_map(|further| &further.others);
+            for error in std::iter::once(error).chain(further) {
+                self.others.push((error.pointer.clone(), words(&error.problem)));
+            }
+        }
+        self.tell_others(|_| None);
+        self
+    }
+
+    fn tell_others(&mut self, lookup: impl Fn(&Pointer) -> Option<(String, Position)>) {
+        if self.others.is_empty() {
+            return;
+        }
+        let told = self.others.iter().take(ALSO_REFUSED);
+        let told = told.map(|(pointer, what)| match lookup(pointer) {
+            Some((name, at)) => format!("{pointer} ({name}:{}:{}): {what}", at.line, at.column),
+            None => format!("{pointer}: {what}"),
+        });
+        self.digest.also = told.collect();
+        self.digest.further = self.others.len().saturating_sub(self.digest.also.len());
+    }
+
+    /// A rehearsal that was refused: not only of one phase has nothing been done.
+    #[must_use]
+    pub fn before_anything(mut self) -> Self {
+        if let Some(operation) = &mut self.digest.operation
+            && operation.starts_with(PLANNING)
+        {
+            *operation = format!("{PLANNING} stage has been done");
+        }
+        self
     }
 
     /// A plan that could not be carried out.
@@ -202,7 +249,8 @@ impl Failure {
 
     /// Adds where the place stands.
     #[must_use]
-    pub fn found(mut self, lookup: impl FnOnce(&Pointer) -> Option<(String, Position)>) -> Self {
+    pub fn found(mut self, lookup: impl Fn(&Pointer) -> Option<(String, Position)>) -> Self {
+        self.tell_others(&lookup);
         if let Some((name, at)) = self.digest.pointer.as_ref().and_then(lookup) {
             self.digest.config = Some(name);
             self.digest.line = Some(at.line);
@@ -236,6 +284,14 @@ fn operation(error: &AcquireError) -> String {
         AcquireError::Configure { .. } => "use the certificate authorities of the config".to_owned(),
         AcquireError::Invalid { .. } => "check the configs merged into one".to_owned(),
         AcquireError::NeedNet(_) => "get the config without the network".to_owned(),
+    }
+}
+
+/// What stands in the way, without advice.
+fn words(problem: &Problem) -> String {
+    match problem {
+        Problem::Refused { what, advice: _ } => what.clone(),
+        problem => digest::causes(problem).join(": "),
     }
 }
 

@@ -32,6 +32,8 @@ pub fn carry_out(
 ) -> Result<(), Failure> {
     let mut rehearsed = rehearsed.into_iter();
     let mut untouched = true;
+    // Of a predicted world all is told that is in the way, of the real one what is met first.
+    let mut refused: Vec<(Phase, PlanError)> = Vec::new();
     for phase in phases {
         let _phase = crate::log::phase(*phase);
         let known = rehearsed.next().filter(|plan| untouched && plan.phase == *phase);
@@ -40,11 +42,27 @@ pub fn carry_out(
             Some(plan) => plan,
             None => match plan_phase(*phase, input, world.view()) {
                 None => continue,
-                Some(planned) => {
-                    planned.map_err(|error| Failure::from_plan(Stage::Files, Some(*phase), &error))?
+                Some(Ok(plan)) => plan,
+                Some(Err(mut error)) => {
+                    let rest = error.further.as_deref_mut().map(|further| {
+                        let empty = Vec::new();
+                        std::mem::replace(&mut further.rest.steps, empty)
+                    });
+                    refused.push((*phase, error));
+                    match rest {
+                        Some(rest) if world.suppose(&rest) => continue,
+                        _ => break,
+                    }
                 }
             },
         };
+        if !refused.is_empty() {
+            // Without what was refused it may be unsound; all that is asked is what else is refused.
+            if world.suppose(&plan.steps) {
+                continue;
+            }
+            break;
+        }
         untouched &= plan.steps.is_empty();
         let keys = written_keys(input.config, &plan);
         let advanced = if checked {
@@ -57,7 +75,13 @@ pub fn carry_out(
             world.keys_written(user, &path);
         }
     }
-    Ok(())
+    match refused.split_first() {
+        None => Ok(()),
+        Some(((phase, first), rest)) => {
+            let others = rest.iter().map(|(_, error)| error);
+            Err(Failure::from_plan(Stage::Files, Some(*phase), first).also(others))
+        }
+    }
 }
 
 /// `None` for phases of other stages.

@@ -20,6 +20,7 @@ pub mod places;
 pub mod plan;
 pub mod post;
 pub mod render;
+mod rerun;
 pub mod run;
 pub mod stage;
 pub mod state;
@@ -29,18 +30,10 @@ pub mod world;
 
 use std::path::Path;
 
-use edges::Edges;
 use failure::Failure;
 
 use crate::sys::host::Host;
 use crate::sys::{HostFiles as _, consoles, terminal};
-
-/// Whether `ignition.rerun=strict` is on the kernel command line. An unreadable command line asks for nothing.
-fn is_strict(edges: &Edges) -> bool {
-    edges
-        .kernel_command_line()
-        .is_ok_and(|line| cmdline::value(&line, "ignition.rerun").as_deref() == Some("strict"))
-}
 
 /// Who is told about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +52,18 @@ const IN_INITRD: &str = "/etc/initrd-release";
 fn tell(failure: &Failure, audience: Audience) -> u8 {
     if audience == Audience::Terminal {
         terminal::print(true, &format!("ignition: {failure}\n"));
+        for other in &failure.digest.also {
+            terminal::print(true, &format!("ignition: also {other}\n"));
+        }
         return failure.exit_code;
     }
     let digest = &failure.digest;
     // The digest has the last lines only.
     for line in digest.tool.iter().flat_map(|tool| &tool.stderr) {
         tracing::error!("the program wrote: {line}");
+    }
+    for other in &digest.also {
+        tracing::error!("also {other}");
     }
     match digest.stage {
         // The log says the stage itself.

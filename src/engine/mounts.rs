@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::keys::Keeper;
 use super::stage::{self, Job};
 use super::world::{DryRun, Real, World};
-use crate::exec::progress::Record;
+use crate::exec::progress::{self, Record};
 use crate::fetch::Fetcher;
 use crate::plan::{Action, Change, Plan};
 use crate::stages::mount::{self, Wanted};
@@ -72,6 +72,15 @@ pub fn mount(
         if job.state.kept_mounts.is_none() {
             note(kept(&stage::plans(rehearsal)))?;
         }
+        // What a stage of an earlier boot made, which then failed, is known from the root alone.
+        let before = progress::read(&sysroot).map_err(|error| {
+            Failure::new(Some(job.stage), &error).doing("read what an earlier run has done")
+        })?;
+        let mut before: Vec<String> = before.mount_directories.iter().map(ToString::to_string).collect();
+        before.retain(|path| !job.state.notated_directories.contains(path));
+        if !before.is_empty() {
+            note(Left::Directories(before))?;
+        }
     }
     for wanted in &all {
         // Opened anew: a filesystem that was mounted at the root itself hides what is open.
@@ -82,6 +91,8 @@ pub fn mount(
         let plan = one(wanted, &sysroot, &mut world)?;
         let made = directories(&plan);
         if !made.is_empty() {
+            progress::note_mount_directories(&sysroot, &made)
+                .map_err(|error| Failure::new(Some(job.stage), &error).doing("note which directories are made"))?;
             note(Left::Directories(made))?;
         }
         world

@@ -66,7 +66,7 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             config: &loaded.config,
             state: &state,
             found: &loaded.found,
-            strict: false,
+            rerun: args.rerun,
             phases: &super::files::PHASES,
             aliases: &aliases,
             marks: &marks,

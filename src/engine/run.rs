@@ -16,7 +16,7 @@ use super::world::{DryRun, World as _};
 use crate::cli::{EngineArgs, PlanFormat};
 use crate::fetch::settings::Settings;
 use crate::fetch::{CONFIG_LIMIT, Fetch};
-use crate::stages::{Phase, Stage};
+use crate::stages::{Phase, Rerun, Stage};
 use crate::sys::devices::BlockDevices as _;
 use crate::sys::host::{Host, private_directory};
 use crate::sys::lock::RunLock;
@@ -114,7 +114,7 @@ fn carry_out(
         config: &loaded.config,
         state: &state,
         found: &loaded.found,
-        strict: super::is_strict(edges),
+        rerun: rerun(args, edges),
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
@@ -162,7 +162,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         config: &loaded.config,
         state: &state,
         found: &loaded.found,
-        strict: false,
+        rerun: rerun(args, &edges),
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
@@ -182,6 +182,15 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, args.plan_format, &loaded, &edges)
+}
+
+/// What the flag says, else the kernel command line: of a workstation it means nothing.
+fn rerun(args: &EngineArgs, edges: &Edges) -> Rerun {
+    match args.rerun {
+        Some(rerun) => rerun,
+        None if args.config.is_some() => Rerun::default(),
+        None => super::rerun::of(edges),
+    }
 }
 
 /// What a dry run fetches.

@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
-use crate::stages::{Phase, Progress, Stage};
+use crate::stages::{Phase, Progress, Rerun, Stage};
 use crate::sys::devices::{BlockDevices as _, DEVICE_WAIT, RealDevices};
 use crate::sys::probe::Probe;
 use crate::sys::sysroot::Sysroot;
@@ -42,8 +42,8 @@ pub struct Job<'a> {
     pub state: &'a State,
     /// What the fetch stages have found out; empty for others
     pub found: &'a Found,
-    /// Whether an unfinished run with another config stops this one (`ignition.rerun=strict`)
-    pub strict: bool,
+    /// What is done about what an earlier run left
+    pub rerun: Rerun,
     /// Phases of the files stage; `ignition-apply` leaves some out
     pub phases: &'a [Phase],
     /// Where links to the devices of the config are kept between stages
@@ -86,9 +86,14 @@ pub fn run(
 
     let unfinished = progress::read(&sysroot)
         .map_err(|error| failed(&error).doing("read what an earlier run has done"))?;
-    if unfinished.is_some() {
-        heed(&unfinished, config_digest(job.config)?, job.strict)?;
-    }
+    let unfinished = if unfinished.is_some() {
+        let config = config_digest(job.config)?;
+        refuse_another(&unfinished, config, job.rerun)?;
+        say_unfinished(&unfinished, config);
+        unfinished.seen_by(config)
+    } else {
+        unfinished
+    };
     let live = is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished);
@@ -99,7 +104,7 @@ pub fn run(
         || config_digest(job.config),
         || files::carry_out(&mut rehearsal, &input, job.phases, Vec::new()),
     );
-    rehearsed?;
+    rehearsed.map_err(Failure::before_anything)?;
     let config = config?;
     let mut rehearsed = plans(rehearsal);
     for directory in leftover_places(&unfinished) {
@@ -207,7 +212,10 @@ pub fn predict(
             .map_err(|error| Failure::from_advance(job.stage, phase_of(job.stage), &error)),
         Stage::Files => {
             let facts = run_facts(job, edges, false)?;
-            files::carry_out(world, &input(job, &facts, progress), job.phases, Vec::new())
+            let config = config_digest(job.config)?;
+            refuse_another(progress, config, job.rerun)?;
+            let progress = progress.clone().seen_by(config);
+            files::carry_out(world, &input(job, &facts, &progress), job.phases, Vec::new())
         }
     }
 }
@@ -265,6 +273,7 @@ fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Inp
         state,
         run,
         progress,
+        rerun: job.rerun,
     }
 }
 
@@ -316,24 +325,29 @@ fn is_live_image(root: &Sysroot, edges: &Edges) -> bool {
             .is_ok()
 }
 
-/// What an unfinished run means for this one.
-fn heed(unfinished: &Progress, config: Digest, strict: bool) -> Result<(), Failure> {
+/// Refuses to go on where a run with another config was not finished, if that is asked for.
+fn refuse_another(unfinished: &Progress, config: Digest, rerun: Rerun) -> Result<(), Failure> {
     match unfinished.config {
-        None => Ok(()),
-        Some(before) if before == config => {
-            crate::log::notice(&"an earlier run did not finish; continuing where it left off");
-            Ok(())
-        }
-        Some(_) if strict => Err(Failure::text(
+        Some(before) if before != config && rerun == Rerun::Strict => Err(Failure::text(
             Some(Stage::Files),
             "an earlier run with another config did not finish, and ignition.rerun=strict is set",
             "give the same config, wipe the root, or remove /.ignition-progress from it",
         )),
+        _ => Ok(()),
+    }
+}
+
+/// Says what an unfinished run means for this one.
+fn say_unfinished(unfinished: &Progress, config: Digest) {
+    match unfinished.config {
+        None => {}
+        Some(before) if before == config => {
+            crate::log::notice(&"an earlier run did not finish; continuing where it left off");
+        }
         Some(_) => {
             crate::log::notice(
                 &"an earlier run with another config did not finish; what only that one asked for stays as it is",
             );
-            Ok(())
         }
     }
 }

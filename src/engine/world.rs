@@ -7,7 +7,7 @@ use crate::exec::progress::Record;
 use crate::exec::{Machine, StepError, execute};
 use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, Plan, Step};
 use crate::report::Pointer;
 use crate::sys::devices::{DeviceMissing, alias};
 use crate::sys::probe::Probe;
@@ -77,6 +77,10 @@ pub trait World {
 
     /// Carries out a plan that a rehearsal has checked over what is this world's view still.
     fn advance_checked(&mut self, plan: Plan) -> Result<(), AdvanceError>;
+
+    /// Takes steps for done that are not, to see what would follow from them. Whether that is possible: the real machine does
+    /// not pretend, and a prediction that fails shows nothing.
+    fn suppose(&mut self, steps: &[Step]) -> bool;
 
     /// Tells whoever listens on this machine that a user's SSH keys are at a path.
     fn keys_written(&self, user: &str, path: &RootPath);
@@ -174,6 +178,10 @@ impl World for Real<'_> {
         Ok(done?)
     }
 
+    fn suppose(&mut self, _steps: &[Step]) -> bool {
+        false
+    }
+
     fn keys_written(&self, user: &str, path: &RootPath) {
         crate::log::journal_ssh_keys(user, &path.to_string());
     }
@@ -240,13 +248,16 @@ impl World for DryRun<'_> {
         Ok(())
     }
 
+    fn suppose(&mut self, steps: &[Step]) -> bool {
+        steps.iter().all(|step| predict(step, &mut self.overlay).is_ok())
+    }
+
     fn keys_written(&self, _user: &str, _path: &RootPath) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Step;
     use crate::plan::device::{DeviceAction, KernelArguments};
     use crate::stages::{Phase, Stage};
 

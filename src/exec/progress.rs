@@ -4,9 +4,12 @@
 //! line is always a line:
 //!
 //! ```text
+//! mount-directory /srv               made by the mount stage; before or after the next line
 //! ignition-rs progress 1 <sha512 of the config>
 //! file /etc/hostname                 about to be written
 //! directory /srv/www                 about to be made
+//! new-file /etc/motd                 an entry of the config, and nothing is there
+//! new-directory /srv/www/data        likewise
 //! user caddy                         about to be created
 //! group docker                       about to be created
 //! placing /etc/motd <sha512>         composed, moved to its place next
@@ -20,11 +23,14 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use crate::PROGRESS_PATH;
 use crate::config::grammar::url::hex_digit;
 use crate::plan::{Action, Change, Plan, Step};
-use crate::stages::Progress;
+use crate::stages::{Phase, Progress};
 use crate::sys::sysroot::{AppendFile, Sysroot, SysrootError};
 use crate::view::{Digest, RootPath};
 
 const HEADER: &str = "ignition-rs progress 1 ";
+
+/// Of the mount stage, which begins no run: its lines stand without a header, too.
+const MOUNT_DIRECTORY: &str = "mount-directory";
 
 /// Larger than the record of a config with 100,000 files.
 const RECORD_MAX: u64 = 64 << 20;
@@ -48,17 +54,34 @@ pub fn parse(bytes: &[u8]) -> Progress {
     {
         if let Some(config) = line.strip_prefix(HEADER) {
             // A re-run with another config continues the record under a header of its own.
-            progress.config = Digest::from_hex(config);
+            if let Some(config) = Digest::from_hex(config) {
+                progress.set_aside();
+                progress.config = Some(config);
+            }
+            continue;
+        }
+        let words = line.split(' ').collect::<Vec<_>>();
+        if let [MOUNT_DIRECTORY, path] = words.as_slice() {
+            progress.mount_directories.insert(decode_path(path));
+            continue;
         }
         if progress.config.is_none() {
             return Progress::default();
         }
-        match line.split(' ').collect::<Vec<_>>().as_slice() {
+        match words.as_slice() {
             ["file", path] => {
                 progress.files.entry(decode_path(path)).or_default();
             }
             ["directory", path] => {
                 progress.directories.insert(decode_path(path));
+            }
+            ["new-file", path] => {
+                progress.files.entry(decode_path(path)).or_default();
+                progress.made.insert(decode_path(path));
+            }
+            ["new-directory", path] => {
+                progress.directories.insert(decode_path(path));
+                progress.made.insert(decode_path(path));
             }
             ["placing", path, digest] => {
                 if let Some(digest) = Digest::from_hex(digest) {
@@ -100,6 +123,8 @@ pub struct Record<'a> {
     kept: bool,
     /// Opened when the first step that counts begins
     file: Option<AppendFile>,
+    /// What an earlier attempt recorded, once the file is open
+    before: Progress,
 }
 
 impl<'a> Record<'a> {
@@ -110,6 +135,7 @@ impl<'a> Record<'a> {
             config,
             kept: true,
             file: None,
+            before: Progress::default(),
         }
     }
 
@@ -120,12 +146,20 @@ impl<'a> Record<'a> {
             config: Digest([0; 64]),
             kept: false,
             file: None,
+            before: Progress::default(),
         }
     }
 
     /// Records what a plan is about to do, durably, before its first step.
     pub(super) fn begin(&mut self, plan: &Plan) -> Result<(), SysrootError> {
-        let lines: String = plan.steps.iter().filter_map(line).collect();
+        if !self.kept {
+            return Ok(());
+        }
+        self.open()?;
+        // Repeated at every attempt, they would fill the disk of a machine that tries again and again.
+        let known = |step: &&Step| known(step, &self.before);
+        let steps = plan.steps.iter().filter(|step| !known(step));
+        let lines: String = steps.filter_map(|step| line(step, plan.phase)).collect();
         self.add(&lines, true)
     }
 
@@ -167,32 +201,76 @@ impl<'a> Record<'a> {
         if !self.kept {
             return Ok(());
         }
-        let path = RootPath::from(PROGRESS_PATH);
-        let file = if let Some(file) = &mut self.file {
-            file
-        } else {
-            let mut file = self.root.open_append(&path)?;
-            // A record of an earlier attempt goes on, unless it is of another config.
-            let before = parse(&self.root.read(&path, RECORD_MAX)?.unwrap_or_default());
-            if before.config != Some(self.config) {
-                file.append(format!("{HEADER}{}\n", self.config).as_bytes(), false)?;
-            }
-            self.file.insert(file)
-        };
+        let file = self.open()?;
         file.append(lines.as_bytes(), durable)
+    }
+
+    fn open(&mut self) -> Result<&mut AppendFile, SysrootError> {
+        let path = RootPath::from(PROGRESS_PATH);
+        Ok(match &mut self.file {
+            Some(file) => file,
+            closed => {
+                let mut file = open(self.root)?;
+                // A record of an earlier attempt goes on, unless it is of another config.
+                self.before = parse(&self.root.read(&path, RECORD_MAX)?.unwrap_or_default());
+                if self.before.config != Some(self.config) {
+                    file.append(format!("{HEADER}{}\n", self.config).as_bytes(), false)?;
+                }
+                closed.insert(file)
+            }
+        })
+    }
+}
+
+/// Records, durably, directories that the mount stage is about to make. Its state is gone with the boot; should a later
+/// stage fail, the next attempt finds them and must know whose they are.
+pub fn note_mount_directories(root: &Sysroot, directories: &[String]) -> Result<(), SysrootError> {
+    let encoded = directories
+        .iter()
+        .map(|path| format!("{MOUNT_DIRECTORY} {}\n", encode(OsStr::new(path))));
+    let mut file = open(root)?;
+    file.append(encoded.collect::<String>().as_bytes(), true)
+}
+
+/// Opens the record to add to it. A last line that a power cut tore becomes one that says nothing.
+fn open(root: &Sysroot) -> Result<AppendFile, SysrootError> {
+    let path = RootPath::from(PROGRESS_PATH);
+    let mut file = root.open_append(&path)?;
+    let there = root.read(&path, RECORD_MAX)?.unwrap_or_default();
+    if !there.is_empty() && !there.ends_with(b"\n") {
+        file.append(b" torn torn torn\n", false)?;
+    }
+    Ok(file)
+}
+
+/// Whether all that a re-run must know about a step is recorded.
+fn known(step: &Step, before: &Progress) -> bool {
+    match &step.action {
+        Action::WriteFile { path, .. }
+        | Action::MakeSymlink { path, .. }
+        | Action::MakeHardLink { path, .. } => before.intends(path),
+        Action::MakeDirectory { path, .. } => before.directories.contains(path),
+        _ => false,
     }
 }
 
 /// What a re-run must know about a step before it begins.
-fn line(step: &Step) -> Option<String> {
+fn line(step: &Step, phase: Phase) -> Option<String> {
     if matches!(step.change, Change::Keep { .. } | Change::Unknown { .. }) {
         return None;
     }
+    // Of what other phases make, the entries of this one change a part only: a home, a unit's directory.
+    let new = match step.change {
+        Change::Create if phase == Phase::Nodes => "new-",
+        _ => "",
+    };
     match &step.action {
         Action::WriteFile { path, .. }
         | Action::MakeSymlink { path, .. }
-        | Action::MakeHardLink { path, .. } => Some(format!("file {}\n", encode(path.as_os_str()))),
-        Action::MakeDirectory { path, .. } => Some(format!("directory {}\n", encode(path.as_os_str()))),
+        | Action::MakeHardLink { path, .. } => Some(format!("{new}file {}\n", encode(path.as_os_str()))),
+        Action::MakeDirectory { path, .. } => {
+            Some(format!("{new}directory {}\n", encode(path.as_os_str())))
+        }
         Action::CreateUser(user) => Some(format!("user {}\n", encode(OsStr::new(&user.name)))),
         Action::CreateGroup(group) => Some(format!("group {}\n", encode(OsStr::new(&group.name)))),
         // These are planned from what is there, and come out the same.
@@ -255,12 +333,17 @@ mod tests {
         let config = Digest::of(b"config");
         let made = Digest::of(b"made");
         let whole = format!(
-            "{HEADER}{config}\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\ngroup h\nmade-group g\nplacing /c {made}\nplacing /a%20b {}",
+            "mount-directory /m%20n\n{HEADER}{config}\nnew-file /n\nnew-directory /n2\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\ngroup h\nmade-group g\nplacing /c {made}\nplacing /a%20b {}",
             &made.to_string().split_off(88)
         );
         let progress = parse(whole.as_bytes());
         assert_eq!(progress.config, Some(config));
-        assert!(progress.intends(&"/a b".into()));
+        assert!(progress.intends(&"/a b".into()) && !progress.made(&"/a b".into()));
+        assert!(progress.intends(&"/n".into()) && progress.made(&"/n".into()));
+        assert!(progress.directories.contains(&"/n2".into()) && progress.made(&"/n2".into()));
+        assert_eq!(progress.mount_directories, ["/m n".into()].into());
+        let mounts_only = parse(b"mount-directory /m\n");
+        assert!(!mounts_only.is_some() && mounts_only.mount_directories.len() == 1);
         assert_eq!(progress.wrote(&"/a b".into()), &[], "the last line is torn");
         assert_eq!(progress.wrote(&"/c".into()), &[made]);
         assert_eq!(progress.places(), ["/".into(), "/d".into()].into());
@@ -270,7 +353,16 @@ mod tests {
         );
         assert!(progress.begun_user("y"));
         assert!(!progress.begun_user("x"));
-        assert_eq!(progress.groups_begun.into_iter().collect::<Vec<_>>(), ["h"]);
+        assert_eq!(progress.groups_begun, ["h".to_owned()].into());
+        // What another config recorded is known, and says nothing about what this one wants.
+        let other = Digest::of(b"other");
+        let seen = progress.clone().seen_by(other);
+        assert_eq!(progress.clone().seen_by(config), progress);
+        let more = format!("{}\n{HEADER}{other}\n", whole.rsplit_once('\n').unwrap().0);
+        for seen in [seen, parse(more.as_bytes())] {
+            assert_eq!(seen.wrote(&"/c".into()), &[]);
+            assert!(seen.intends(&"/c".into()) && seen.ever_wrote(&"/c".into(), made));
+        }
         for foreign in [
             "",
             "{}",

@@ -10,7 +10,7 @@ use crate::config::types::{Passwd, PasswdGroup, PasswdUser};
 use crate::plan::predict::has_private_groups;
 use crate::plan::{Action, Base, Change, GroupChange, Lost, PasswordOf, Plan, Secret, UserChange};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Progress, Stage};
+use crate::stages::{Phase, PlanError, Progress};
 use crate::view::{Account, Group, Owner, RootPath, User, View};
 
 use super::place::{At as _, root_access};
@@ -32,7 +32,7 @@ const IN_THE_IMAGE: &str = "leave out shouldExist: it is part of the image, whos
 ///
 /// Names, ids, fields and groups that could not be carried out, before anything is done about any account.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(view, input.progress);
+    let mut planner = Planner::new(view, input);
     let passwd = Pointer::root().key("passwd");
     make_databases(&mut planner, &input.config.passwd, &passwd)?;
     for (index, group) in input.config.passwd.groups.iter().enumerate() {
@@ -51,7 +51,7 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
             &passwd.key("users").index(index),
         )?;
     }
-    Ok(planner.finish(Stage::Files, Phase::Accounts))
+    planner.finish(Phase::Accounts)
 }
 
 /// Begins the account files on a root that has none, such as an empty directory: the shadow tools fail without them, and

@@ -25,6 +25,18 @@ impl Contents {
         })
     }
 
+    /// All bytes, if all parts are known.
+    pub(super) fn bytes(&self) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        for content in &self.0 {
+            match content {
+                Content::Known { bytes, .. } => all.extend_from_slice(bytes.reveal()),
+                Content::Remote { .. } => return None,
+            }
+        }
+        Some(all)
+    }
+
     /// Digest of the whole, if it is known without fetching anything: all parts are, or the only one is remote with a
     /// sha512 in the config.
     pub(super) fn sha512(&self) -> Option<Digest> {

@@ -6,7 +6,7 @@
 use crate::config::types::PasswdUser;
 use crate::plan::{Access, Plan};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Stage};
+use crate::stages::{Phase, PlanError};
 use crate::view::{Node, NodeKind, Owner, RootPath, User, View};
 
 use super::place::At as _;
@@ -19,33 +19,38 @@ use super::{Input, refuse};
 ///
 /// A home or a directory in it that is missing against the config's word, is no directory, or belongs to somebody else.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(view, input.progress);
+    let mut planner = Planner::new(view, input);
     for (index, user) in input.config.passwd.users.iter().enumerate() {
-        if user.should_exist == Some(false) {
-            continue;
-        }
-        let at = Pointer::root().key("passwd").key("users").index(index);
-        let Some(account) = planner.view().user(&user.name).at(&at)? else {
-            return Err(refuse(
-                at.key("name"),
-                format!("there is no user {:?} in the root", user.name),
-                "the accounts must be made first",
-            ));
-        };
-        if user.no_create_home != Some(true) {
-            own_notated_directories(&mut planner, input.state.notated_directories, &account, &at)?;
-        }
-        if !user.ssh_authorized_keys.is_empty() {
-            write_keys(
-                &mut planner,
-                user,
-                &account,
-                input.run.key_fragments,
-                &at.key("sshAuthorizedKeys"),
-            )?;
+        if user.should_exist != Some(false) {
+            let at = Pointer::root().key("passwd").key("users").index(index);
+            let planned = plan_user(&mut planner, input, user, &at);
+            planner.entry(planned)?;
         }
     }
-    Ok(planner.finish(Stage::Files, Phase::Keys))
+    planner.finish(Phase::Keys)
+}
+
+fn plan_user(
+    planner: &mut Planner<'_>,
+    input: &Input<'_>,
+    user: &PasswdUser,
+    at: &Pointer,
+) -> Result<(), PlanError> {
+    let Some(account) = planner.view().user(&user.name).at(at)? else {
+        return Err(refuse(
+            at.key("name"),
+            format!("there is no user {:?} in the root", user.name),
+            "the accounts must be made first",
+        ));
+    };
+    if user.no_create_home != Some(true) {
+        own_notated_directories(planner, input.state.notated_directories, &account, at)?;
+    }
+    if user.ssh_authorized_keys.is_empty() {
+        return Ok(());
+    }
+    let at = at.key("sshAuthorizedKeys");
+    write_keys(planner, user, &account, input.run.key_fragments, &at)
 }
 
 /// Directories that the mount stage had to create for a home get the owner and mode that useradd would give them.

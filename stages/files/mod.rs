@@ -20,7 +20,7 @@ pub(super) mod contents;
 pub mod nodes;
 mod planner;
 
-use super::{PlanError, Progress};
+use super::{PlanError, Progress, Rerun};
 use crate::config::types::{Config, File, Hidden};
 
 /// What the planners of this stage are given beside the view.
@@ -34,6 +34,8 @@ pub struct Input<'a> {
     pub run: &'a RunFacts,
     /// What an unfinished earlier run recorded
     pub progress: &'a Progress,
+    /// What happens to what is in the way
+    pub rerun: Rerun,
 }
 
 /// What the state file says, as far as this stage needs it.
@@ -70,11 +72,9 @@ pub(crate) fn refuse(
     what: impl Into<String>,
     advice: impl Into<String>,
 ) -> PlanError {
-    PlanError {
-        pointer,
-        problem: super::Problem::Refused {
-            what: what.into(),
-            advice: advice.into(),
-        },
-    }
+    let problem = super::Problem::Refused {
+        what: what.into(),
+        advice: advice.into(),
+    };
+    problem.at(pointer)
 }

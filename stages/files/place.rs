@@ -82,6 +82,50 @@ impl Planner<'_> {
         self.write_file(&path, node.as_ref(), Contents::known(bytes), access, cause)
     }
 
+    /// Takes lines that an earlier run may have left, and that this one's contradict, out of the file at a path; links are
+    /// followed. Does nothing where no earlier run counts.
+    pub(super) fn drop_lines(
+        &mut self,
+        path: &RootPath,
+        is_stale: impl Fn(&str) -> bool,
+        cause: &Pointer,
+    ) -> Result<(), PlanError> {
+        if !self.renews() {
+            return Ok(());
+        }
+        let path = self.follow(path, cause)?;
+        let Some(node) = self.node(&path, cause)?.filter(crate::view::Node::is_file) else {
+            return Ok(());
+        };
+        let Some(bytes) = self.view().read(&path, TEXT_MAX).at(cause)? else {
+            return Ok(());
+        };
+        let stale = |line: &&[u8]| {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            std::str::from_utf8(line).is_ok_and(&is_stale)
+        };
+        let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
+        let count = lines().filter(stale).count();
+        if count == 0 {
+            return Ok(());
+        }
+        let kept: Vec<u8> = lines().filter(|line| !stale(line)).flatten().copied().collect();
+        let access = Access {
+            user: node.user.clone(),
+            group: node.group.clone(),
+            mode: node.mode,
+        };
+        let lines = if count == 1 { "line" } else { "lines" };
+        let action = Action::WriteFile {
+            path,
+            base: Base::Nothing,
+            contents: vec![Content::known(kept)],
+            access,
+        };
+        let what = format!("{count} {lines} of an earlier run go");
+        self.push(action, Change::Modify { what }, cause)
+    }
+
     /// Appends a line to the file at a path unless it is one of its lines already; links are followed. Returns whether
     /// the file holds the line already. `change` decides what the step is when a line must be added.
     pub(super) fn append_line(
@@ -152,8 +196,8 @@ impl Planner<'_> {
 mod tests {
     use super::*;
     use crate::plan::Step;
-    use crate::stages::files::scene::lines;
-    use crate::stages::{Phase, Progress, Stage};
+    use crate::stages::files::scene::{Scene, lines};
+    use crate::stages::{Phase, Rerun};
     use crate::view::NodeKind;
     use crate::view::fake::FakeView;
 
@@ -167,11 +211,12 @@ mod tests {
             .link("/link", "nowhere")
             .dir("/dir")
             .link("/up", "sub/none");
-        let progress = Progress::default();
+        let scene = Scene::new("{}");
         let steps = |path: &str| -> Result<Vec<Step>, PlanError> {
-            let mut planner = Planner::new(&fake, &progress);
+            let input = scene.input();
+            let mut planner = Planner::new(&fake, &input);
             planner.put_file(&path.into(), *b"x", root_access(0o644), &Pointer::root())?;
-            Ok(planner.finish(Stage::Files, Phase::Units).steps)
+            Ok(planner.finish(Phase::Units)?.steps)
         };
         let last = |path: &str| steps(path).unwrap().pop().unwrap().change;
         assert_eq!(last("/new"), Change::Create);
@@ -200,5 +245,29 @@ mod tests {
              create: mkdir /sub/none 0755 0:0 @ \n\
              create: write /sub/none/file 0644 0:0 \"x\" @ \n"
         );
+    }
+
+    #[test]
+    fn stale_lines_go_only_where_an_earlier_run_counts() {
+        let text = b"a 1\nb 1\n\xff\na 2";
+        let fake = FakeView::new().node("/f", NodeKind::File { size: Some(12) }, 0o600, 7, 8, text);
+        let mut scene = Scene::new("{}");
+        let steps = |scene: &Scene, path: &str| {
+            let input = scene.input();
+            let mut planner = Planner::new(&fake, &input);
+            let stale = |line: &str| line.starts_with("a ");
+            planner.drop_lines(&path.into(), stale, &Pointer::root()).unwrap();
+            lines(&planner.finish(Phase::Presets).unwrap().steps)
+        };
+        assert_eq!(steps(&scene, "/f"), "");
+        scene.rerun = Rerun::Converge;
+        assert_eq!(
+            steps(&scene, "/f"),
+            "modify (2 lines of an earlier run go): write /f 0600 7:8 \"b 1\\n\u{fffd}\\n\" @ \n"
+        );
+        assert_eq!(steps(&scene, "/missing"), "");
+        scene.rerun = Rerun::Refuse;
+        scene.progress.config = Some(crate::view::Digest::of(b"config"));
+        assert!(steps(&scene, "/f").starts_with("modify (2 lines"));
     }
 }

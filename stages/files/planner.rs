@@ -2,11 +2,11 @@
 
 use super::contents::Contents;
 use super::place::At as _;
-use super::refuse;
+use super::{Input, refuse};
 use crate::plan::predict::predict;
 use crate::plan::{Access, Action, Base, Change, Lost, Plan, Step};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Problem, Progress, Stage};
+use crate::stages::{Further, Phase, PlanError, Problem, Progress, Rerun, Stage};
 use crate::view::{FileDigest, Group, Node, NodeKind, Overlay, Owner, RootPath, User, View, resolve};
 
 /// The set-group-id bit of a mode.
@@ -16,26 +16,96 @@ const SET_GROUP_ID: u32 = 0o2000;
 pub(super) struct Planner<'a> {
     overlay: Overlay<'a>,
     progress: &'a Progress,
+    rerun: Rerun,
     steps: Vec<Step>,
+    refused: Vec<PlanError>,
 }
 
 impl<'a> Planner<'a> {
     /// Starts with no steps.
-    pub(super) fn new(view: &'a dyn View, progress: &'a Progress) -> Self {
+    pub(super) fn new(view: &'a dyn View, input: &Input<'a>) -> Self {
         Self {
             overlay: Overlay::new(view),
-            progress,
+            progress: input.progress,
+            rerun: input.rerun,
             steps: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// The steps as a plan.
-    pub(super) fn finish(self, stage: Stage, phase: Phase) -> Plan {
-        Plan {
-            stage,
+    /// The steps as a plan, unless an entry was refused.
+    pub(super) fn finish(self, phase: Phase) -> Result<Plan, PlanError> {
+        let rest = Plan {
+            stage: Stage::Files,
             phase,
             steps: self.steps,
+        };
+        let mut refused = self.refused.into_iter();
+        match refused.next() {
+            None => Ok(rest),
+            Some(mut first) => {
+                let others = refused.collect();
+                first.further = Some(Box::new(Further { others, rest }));
+                Err(first)
+            }
         }
+    }
+
+    /// Takes up how the planning of one entry went. One that is refused is remembered, so that all of them are told at
+    /// once; what cannot be found out ends the planning.
+    pub(super) fn entry(&mut self, planned: Result<(), PlanError>) -> Result<(), PlanError> {
+        match planned {
+            Err(error) if matches!(error.problem, Problem::Refused { .. } | Problem::Resolve(_)) => {
+                self.refused.push(error);
+                Ok(())
+            }
+            planned => planned,
+        }
+    }
+
+    /// Whether what stands at the path gives way to an entry that does not say "overwrite": it is of the unfinished run
+    /// that this one continues, or the policy is to converge and it is a file, a link or an empty directory.
+    pub(super) fn gives_way(&self, path: &RootPath, node: &Node, cause: &Pointer) -> Result<bool, PlanError> {
+        let converge = self.rerun == Rerun::Converge;
+        Ok(match node.kind {
+            NodeKind::File { .. } | NodeKind::Symlink { .. } => converge || self.progress.intends(path),
+            NodeKind::Other => self.progress.intends(path),
+            NodeKind::Directory if path.is_root() => false,
+            NodeKind::Directory => {
+                (converge && self.is_empty(path, cause)?) || self.is_made_with_all_in_it(path, cause)?
+            }
+        })
+    }
+
+    /// Whether the policy is to converge.
+    pub(super) fn converges(&self) -> bool {
+        self.rerun == Rerun::Converge
+    }
+
+    /// Whether what the config says about a thing takes the place of what an earlier run said about it.
+    pub(super) fn renews(&self) -> bool {
+        self.rerun == Rerun::Converge || self.progress.is_some()
+    }
+
+    /// Whether a finished run has left its report here.
+    pub(super) fn is_provisioned(&self, cause: &Pointer) -> Result<bool, PlanError> {
+        let result = RootPath::from(super::result::RESULT);
+        Ok(!self.progress.is_some() && self.node(&self.resolve(&result, cause)?, cause)?.is_some())
+    }
+
+    /// Whether an unfinished run made this directory and everything in it.
+    fn is_made_with_all_in_it(&self, path: &RootPath, cause: &Pointer) -> Result<bool, PlanError> {
+        let mut left = vec![path.clone()];
+        while let Some(here) = left.pop() {
+            if !self.progress.made(&here) {
+                return Ok(false);
+            }
+            if self.node(&here, cause)?.is_some_and(|node| node.is_directory()) {
+                let names = self.overlay.list(&here).at(cause)?;
+                left.extend(names.iter().map(|name| here.join(name)));
+            }
+        }
+        Ok(true)
     }
 
     /// What an unfinished run recorded.
@@ -108,7 +178,10 @@ impl<'a> Planner<'a> {
                 "leave out \"overwrite\"; to start from nothing, wipe the filesystem in storage.filesystems",
             ));
         }
-        let lost = self.lost(path, node, cause)?;
+        let mut lost = self.lost(path, node, cause)?;
+        if self.progress.intends(path) {
+            lost.trivial = true;
+        }
         self.push(
             Action::Remove { path: path.clone() },
             Change::Delete { lost },
@@ -173,6 +246,12 @@ impl<'a> Planner<'a> {
         }
         let digest = self.overlay.digest(path).at(cause)?;
         Ok(matches!(digest, FileDigest::Known(digest) if recorded.contains(&digest)))
+    }
+
+    /// Whether the file at the path has bytes that an unfinished run with whatever config recorded for it.
+    pub(super) fn ever_wrote(&self, path: &RootPath, cause: &Pointer) -> Result<bool, PlanError> {
+        let digest = self.overlay.digest(path).at(cause)?;
+        Ok(matches!(digest, FileDigest::Known(digest) if self.progress.ever_wrote(path, digest)))
     }
 
     /// Adds owner and mode of a node that stays, as a step even if nothing differs.

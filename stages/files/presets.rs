@@ -1,11 +1,11 @@
 //! The preset file that enables and disables units (spec/mount_files.md 7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::types::Unit;
 use crate::plan::{Action, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Stage};
+use crate::stages::{Phase, PlanError};
 use crate::view::{Enabled, RootPath, View};
 
 use super::Input;
@@ -28,21 +28,53 @@ struct Entry {
     instances: bool,
 }
 
+impl Entry {
+    /// The unit or template that it is about.
+    fn subject(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
+    }
+
+    /// The line.
+    fn line(&self) -> String {
+        format!("{} {}", if self.enabled { "enable" } else { "disable" }, self.text)
+    }
+}
+
 /// Plans the presets phase.
 ///
 /// # Errors
 ///
 /// Names that are no unit's, and whatever stands in the way of the preset file.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(view, input.progress);
-    for entry in entries(&input.config.systemd.units)? {
-        if entry.enabled {
-            add_line(&mut planner, &entry, None)?;
+    let mut planner = Planner::new(view, input);
+    let entries = entries(&input.config.systemd.units)?;
+    drop_contradictions(&mut planner, &entries)?;
+    for entry in entries {
+        let planned = if entry.enabled {
+            add_line(&mut planner, &entry, None)
         } else {
-            disable(&mut planner, &entry)?;
-        }
+            disable(&mut planner, &entry)
+        };
+        planner.entry(planned)?;
     }
-    Ok(planner.finish(Stage::Files, Phase::Presets))
+    planner.finish(Phase::Presets)
+}
+
+/// Takes out what an earlier run said otherwise about the units of this config: systemd goes by the first line that
+/// matches.
+fn drop_contradictions(planner: &mut Planner<'_>, entries: &[Entry]) -> Result<(), PlanError> {
+    let Some(cause) = entries.first().map(|entry| entry.cause.clone()) else {
+        return Ok(());
+    };
+    let wanted: Vec<String> = entries.iter().map(Entry::line).collect();
+    let subjects: BTreeSet<&str> = entries.iter().map(Entry::subject).collect();
+    let is_stale = |line: &str| {
+        let rest = line.strip_prefix("enable ").or_else(|| line.strip_prefix("disable "));
+        let subject = rest.and_then(|rest| rest.split(' ').next());
+        subject.is_some_and(|subject| subjects.contains(subject)) && !wanted.iter().any(|wanted| wanted == line)
+    };
+    let planned = planner.drop_lines(&RootPath::from(PRESETS), is_stale, &cause);
+    planner.entry(planned)
 }
 
 /// Instances of one template and state share an entry, in config order; entries are in the order of their keys.
@@ -112,9 +144,12 @@ fn disable(planner: &mut Planner<'_>, entry: &Entry) -> Result<(), PlanError> {
 
 /// Adds a line to the preset file unless it is there. `unknown` replaces what the step would mean.
 fn add_line(planner: &mut Planner<'_>, entry: &Entry, unknown: Option<Change>) -> Result<(), PlanError> {
-    let verb = |enabled| if enabled { "enable" } else { "disable" };
-    let line = format!("{} {}", verb(entry.enabled), entry.text);
-    let opposite = format!("{} {}", verb(!entry.enabled), entry.text);
+    let line = entry.line();
+    let opposite = format!(
+        "{} {}",
+        if entry.enabled { "disable" } else { "enable" },
+        entry.text
+    );
     let path = RootPath::from(PRESETS);
     let found = planner.follow(&path, &entry.cause)?;
     let text = planner

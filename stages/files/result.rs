@@ -6,7 +6,7 @@ use std::slice::Iter;
 
 use crate::plan::{Action, Base, Change, Content, Lost, Plan};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Stage};
+use crate::stages::{Phase, PlanError};
 use crate::view::{RootPath, View};
 
 use super::place::{At as _, root_access};
@@ -25,7 +25,7 @@ const REPORT_MAX: u64 = 16 << 20;
 ///
 /// A result file that is there and is no JSON.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(view, input.progress);
+    let mut planner = Planner::new(view, input);
     let at = &Pointer::root();
     let path = planner.resolve(&RootPath::from(RESULT), at)?;
     let (previous, change) = previous_report(&planner, input, &path, at)?;
@@ -50,7 +50,7 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
         access: root_access(0o600),
     };
     planner.push(action, change, at)?;
-    Ok(planner.finish(Stage::Files, Phase::Result))
+    planner.finish(Phase::Result)
 }
 
 /// The report to carry on, and what writing a new one means for what is there.
@@ -93,7 +93,7 @@ fn previous_report(
     if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
         return Err(unusable("is not JSON"));
     }
-    if node.is_file() && planner.was_written(path, at)? {
+    if node.is_file() && planner.ever_wrote(path, at)? {
         let what = "the report of the interrupted run is written anew".to_owned();
         return Ok((member(&bytes, "previousReport"), Change::Modify { what }));
     }

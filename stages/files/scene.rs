@@ -8,7 +8,7 @@ use crate::config::types::{Config, File, Hidden};
 use crate::plan::check::check;
 use crate::plan::predict::predict;
 use crate::plan::{Access, Action, Base, Change, Content, GroupChange, Plan, Step, UserChange};
-use crate::stages::{Phase, PlanError, Progress, Stage};
+use crate::stages::{Phase, PlanError, Progress, Rerun, Stage};
 use crate::view::{Overlay, View};
 
 /// Everything that an [`Input`] borrows.
@@ -21,6 +21,7 @@ pub(super) struct Scene {
     pub(super) provider_files: Vec<File>,
     pub(super) run: RunFacts,
     pub(super) progress: Progress,
+    pub(super) rerun: Rerun,
 }
 
 impl Scene {
@@ -40,6 +41,7 @@ impl Scene {
                 key_fragments: true,
             },
             progress: Progress::default(),
+            rerun: Rerun::default(),
         }
     }
 
@@ -54,6 +56,7 @@ impl Scene {
             },
             run: &self.run,
             progress: &self.progress,
+            rerun: self.rerun,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::types::{Hidden, Unit};
 use crate::plan::{Action, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Stage};
+use crate::stages::{Phase, PlanError};
 use crate::view::{NodeKind, Owner, RootPath, View};
 
 use super::place::root_access;
@@ -22,11 +22,12 @@ const MASK: &str = "/dev/null";
 ///
 /// Names that would leave the directory; a directory where a file must be.
 pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(view, input.progress);
+    let mut planner = Planner::new(view, input);
     for (index, unit) in input.config.systemd.units.iter().enumerate() {
-        plan_unit(&mut planner, unit, &unit_pointer(index))?;
+        let planned = plan_unit(&mut planner, unit, &unit_pointer(index));
+        planner.entry(planned)?;
     }
-    Ok(planner.finish(Stage::Files, Phase::Units))
+    planner.finish(Phase::Units)
 }
 
 /// `systemd.units[index]`

@@ -35,15 +35,12 @@ pub fn render(digest: &Digest, context: &Context) -> String {
         .clone()
         .map_or_else(Vec::new, |text| vec![text]);
 
-    let mut error = wrapped(&digest.causes.join(": "));
-    for entry in &digest.also {
-        error.push(elided(&plain(&format!("also {entry}"))));
-    }
-    match digest.further {
-        0 => {}
-        1 => error.push(String::from("and one more error")),
-        more => error.push(format!("and {more} more errors")),
-    }
+    let first_error = wrapped(&digest.causes.join(": "));
+    let also: Vec<String> = digest
+        .also
+        .iter()
+        .map(|entry| elided(&plain(&format!("also {entry}"))))
+        .collect();
     let stderr: Vec<String> = digest
         .tool
         .iter()
@@ -67,9 +64,13 @@ pub fn render(digest: &Digest, context: &Context) -> String {
         .map(|(_, lines)| lines.len())
         .sum::<usize>();
     let room = MOST_LINES.saturating_sub(fixed.saturating_add(1));
-    let shares = Shares::of(room, error.len(), stderr.len(), wrapped(advice).len());
+    let errors = first_error
+        .len()
+        .saturating_add(also.len())
+        .saturating_add(usize::from(digest.further > 0));
+    let shares = Shares::of(room, errors, stderr.len(), wrapped(advice).len());
     let middle = [
-        ("error:", first(error, shares.error)),
+        ("error:", listed(first_error, also, digest.further, shares.error)),
         ("stderr:", last(stderr, shares.stderr)),
         ("to do:", first(wrapped(advice), shares.advice)),
     ];
@@ -116,6 +117,28 @@ impl Shares {
         }
         shares
     }
+}
+
+/// The first error and as many others as there is room for; the last line says how many there are beyond those.
+fn listed(first_error: Vec<String>, mut also: Vec<String>, further: usize, most: usize) -> Vec<String> {
+    let total = also.len().saturating_add(further);
+    if total == 0 {
+        return first(first_error, most);
+    }
+    let own = most.saturating_sub(2).clamp(1, first_error.len().max(1));
+    let mut lines = first(first_error, own);
+    let room = most.saturating_sub(lines.len());
+    if further > 0 || also.len() > room {
+        also.truncate(room.saturating_sub(1));
+    }
+    let more = total.saturating_sub(also.len());
+    lines.extend(also);
+    match more {
+        0 => {}
+        1 => lines.push(String::from("and one more error")),
+        more => lines.push(format!("and {more} more errors")),
+    }
+    lines
 }
 
 /// The first lines; the last of them says that there are more.

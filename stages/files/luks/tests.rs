@@ -95,21 +95,63 @@ fn lines_are_not_repeated_and_keys_not_overwritten() {
         overlay.node(&"/etc/crypttab".into()).unwrap().unwrap().mode,
         0o600
     );
+    // A key that is the same collides with nothing (coreos/fedora-coreos-tracker#1858).
+    assert_eq!(changes(&planned(&scene, &overlay).unwrap()), Vec::<String>::new());
+    // Another one does.
+    let fake = machine().file("/etc/luks/data", b"somebody's");
     assert_eq!(
-        refusal(planned(&scene, &overlay)),
+        refusal(planned(&scene, &fake)),
         "storage.luks[0]: /etc/luks/data exists already; remove it: it is the key of another volume, and would be \
          lost"
     );
-    // The same bytes, left by the run that this one goes on with.
+    // Unless the run that this one goes on with was about to write it: its volume is made anew.
     scene.progress.config = Some(Digest::of(b"config"));
-    scene.progress.files.insert(
-        "/etc/luks/data".into(),
-        vec![Digest::of(b"other"), Digest::of(b"canary")],
-    );
+    scene.progress.files.insert("/etc/luks/data".into(), Vec::new());
+    assert!(planned(&scene, &fake).is_ok());
+}
+
+const OLD: &[u8] = b"# image\ndata UUID=0aF-1 /etc/luks/data luks\ntang\tUUID=old none luks\nother UUID=x none\n";
+
+/// Of two lines with one name systemd takes the first, whose volume is gone.
+#[test]
+fn lines_of_volumes_that_were_made_anew_go() {
+    let crypttab = |scene: &Scene, fake: &FakeView| {
+        let overlay = after(fake, &planned(scene, fake).unwrap());
+        String::from_utf8(overlay.read(&"/etc/crypttab".into(), 1000).unwrap().unwrap()).unwrap()
+    };
+    let fake = machine().file("/etc/crypttab", OLD);
+    let mut scene = volumes();
+    assert!(crypttab(&scene, &fake).contains("0aF-1"), "the image's own lines stay, as upstream does it");
+    scene.progress.config = Some(Digest::of(b"config"));
+    let text = crypttab(&scene, &fake);
+    assert!(text.starts_with("# image\nother UUID=x none\ndata UUID=uuid-data "), "{text}");
+    assert_eq!(text.matches("\ntang").count(), 1, "{text}");
+}
+
+#[test]
+fn a_converging_run_keeps_an_old_key_under_the_uuid_of_its_volume() {
+    let mut scene = volumes();
+    scene.rerun = crate::stages::Rerun::Converge;
+    let key = |fake: FakeView| fake.file("/etc/luks/data", b"old key");
+    let fake = key(machine().file("/etc/crypttab", OLD));
+    let overlay = after(&fake, &planned(&scene, &fake).unwrap());
+    let read = |path: &str| overlay.read(&path.into(), 1000).unwrap().unwrap();
+    assert_eq!(read("/etc/luks/data.0aF-1"), b"old key");
+    assert_eq!(overlay.node(&"/etc/luks/data.0aF-1".into()).unwrap().unwrap().mode, 0o600);
+    assert_eq!(read("/etc/luks/data"), b"canary");
+    assert_eq!(String::from_utf8_lossy(&read("/etc/crypttab")).matches("data").count(), 3);
     assert_eq!(changes(&planned(&scene, &overlay).unwrap()), Vec::<String>::new());
-    // Other bytes are not.
-    let fake = machine().file("/etc/luks/data", b"somebody's");
-    assert!(planned(&scene, &fake).is_err());
+    for (fake, why) in [
+        (key(machine()), "does not tell of which volume"),
+        (key(machine().file("/etc/crypttab", b"data UUID=../x /etc/luks/data luks\n")), "does not tell"),
+        (
+            key(machine().file("/etc/crypttab", OLD)).file("/etc/luks/data.0aF-1", b"older"),
+            "and so does /etc/luks/data.0aF-1",
+        ),
+    ] {
+        let said = refusal(planned(&scene, &fake));
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 #[test]

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use super::contents::{self, Contents};
+use super::place::At as _;
 use super::planner::{Planner, describe};
 use super::{Input, refuse};
 use crate::config::types::{Directory, File, Link, NodeOwner};
 use crate::plan::{Access, Action, Base, Change, Plan};
 use crate::report::Pointer;
-use crate::stages::{Phase, PlanError, Problem, Stage};
+use crate::stages::{Phase, PlanError, Problem};
 use crate::view::{Node, NodeKind, Owner, ResolveError, RootPath, View, follow, resolve};
+
+/// To a file beyond this, a converging run appends without looking whether it has done so before.
+const APPENDED_MAX: u64 = 16 << 20;
 
 /// What a config entry asks for.
 #[derive(Clone, Copy)]
@@ -47,18 +51,19 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
     for (index, link) in storage.links.iter().enumerate() {
         entries.push((Wanted::Link(link), link.path.as_str(), at("links", index)));
     }
-    let mut entries = entries
-        .into_iter()
-        .map(|(wanted, path, pointer)| {
-            let path = place(view, &RootPath::from(path), &storage.directories)
-                .map_err(|error| Problem::from(error).at(pointer.key("path")))?;
-            Ok(Entry {
+    let mut planner = Planner::new(view, input);
+    let mut placed = Vec::with_capacity(entries.len());
+    for (wanted, path, pointer) in entries {
+        match place(view, &RootPath::from(path), &storage.directories) {
+            Ok(path) => placed.push(Entry {
                 wanted,
                 path,
                 pointer,
-            })
-        })
-        .collect::<Result<Vec<_>, PlanError>>()?;
+            }),
+            Err(error) => planner.entry(Err(Problem::from(error).at(pointer.key("path"))))?,
+        }
+    }
+    let mut entries = placed;
     refuse_same_place(&entries)?;
     let is_hard = |entry: &Entry<'_>| matches!(entry.wanted, Wanted::Link(link) if link.hard == Some(true));
     entries.sort_by_key(|entry| {
@@ -69,23 +74,23 @@ pub fn plan(input: &Input<'_>, view: &dyn View) -> Result<Plan, PlanError> {
         }
     });
 
-    let mut planner = Planner::new(view, input.progress);
     for Entry {
         wanted,
         path,
         pointer,
     } in entries
     {
-        match wanted {
-            Wanted::Directory(directory) => plan_directory(&mut planner, directory, &path, &pointer)?,
-            Wanted::File(file) => plan_file(&mut planner, file, &path, &pointer)?,
+        let planned = match wanted {
+            Wanted::Directory(directory) => plan_directory(&mut planner, directory, &path, &pointer),
+            Wanted::File(file) => plan_file(&mut planner, file, &path, &pointer),
             Wanted::Link(link) if link.hard == Some(true) => {
-                plan_hard_link(&mut planner, link, &path, &pointer)?;
+                plan_hard_link(&mut planner, link, &path, &pointer)
             }
-            Wanted::Link(link) => plan_symlink(&mut planner, link, &path, &pointer)?,
-        }
+            Wanted::Link(link) => plan_symlink(&mut planner, link, &path, &pointer),
+        };
+        planner.entry(planned)?;
     }
-    Ok(planner.finish(Stage::Files, Phase::Nodes))
+    planner.finish(Phase::Nodes)
 }
 
 /// Resolves an entry's path. Its parent may be a file if a directory of the config takes the file's place.
@@ -128,11 +133,37 @@ fn refuse_same_place(entries: &[Entry<'_>]) -> Result<(), PlanError> {
 }
 
 /// Refuses to put something where a node is that the config does not overwrite.
-fn in_the_way(node: &Node, path: &RootPath, wanted: &str, pointer: &Pointer) -> PlanError {
+fn in_the_way(
+    planner: &Planner<'_>,
+    node: &Node,
+    path: &RootPath,
+    wanted: &str,
+    pointer: &Pointer,
+) -> PlanError {
+    let advice = format!("set \"overwrite\": true to replace it with {wanted}, or choose another path");
+    occupied(planner, node, path, advice, pointer)
+}
+
+/// The same with another advice. To a machine that was provisioned before it also says how to run again.
+fn occupied(
+    planner: &Planner<'_>,
+    node: &Node,
+    path: &RootPath,
+    mut advice: String,
+    pointer: &Pointer,
+) -> PlanError {
+    let at = pointer.key("path");
+    match planner.is_provisioned(&at) {
+        Err(error) => return error,
+        Ok(true) if !planner.converges() => {
+            advice += "; or run again with ignition.rerun=converge on the kernel command line";
+        }
+        Ok(_) => {}
+    }
     refuse(
-        pointer.key("path"),
+        at,
         format!("{} is there already, at {path}", describe(node)),
-        format!("set \"overwrite\": true to replace it with {wanted}, or choose another path"),
+        advice,
     )
 }
 
@@ -153,19 +184,19 @@ fn plan_directory(
                 Some(node)
             }
         }
-        Some(node) if overwrite => {
+        Some(node) if overwrite || planner.gives_way(path, &node, pointer)? => {
             planner.remove(path, &node, pointer)?;
             None
         }
         Some(node) => {
-            return Err(in_the_way(&node, path, "a directory", pointer));
+            return Err(in_the_way(planner, &node, path, "a directory", pointer));
         }
         None => None,
     };
     planner.make_parents(path, pointer)?;
     // An empty directory is not removed and made again, but ends as if it was: with nothing of the old one.
     let place = match &present {
-        Some(node) if !overwrite => Place::There(node),
+        Some(node) if !overwrite && !planner.progress().made(path) => Place::There(node),
         _ => Place::New(path),
     };
     let new_mode = 0o755 | planner.inherited(path, pointer)?.1;
@@ -198,12 +229,12 @@ fn plan_file(
     let mode = mode(wanted.mode, &pointer.key("mode"))?;
     let present = match planner.node(path, pointer)? {
         Some(node) if node.is_file() => Some(node),
-        Some(node) if overwrite => {
+        Some(node) if overwrite || planner.gives_way(path, &node, pointer)? => {
             planner.remove(path, &node, pointer)?;
             None
         }
         Some(node) => {
-            return Err(in_the_way(&node, path, "a file", pointer));
+            return Err(in_the_way(planner, &node, path, "a file", pointer));
         }
         None => None,
     };
@@ -232,8 +263,8 @@ fn plan_file(
         return planner.push(action, Change::Create, pointer);
     };
 
-    let ours = planner.progress().intends(path);
-    if wanted.contents.source.is_none() && !overwrite {
+    // A file that an unfinished run made has nothing in it that is older, so it is planned as a new one.
+    if wanted.contents.source.is_none() && !overwrite && !planner.progress().made(path) {
         let access = access(
             planner,
             &wanted.user,
@@ -255,6 +286,10 @@ fn plan_file(
             )?;
             return planner.set_access_if_needed(path, &node, access, pointer);
         }
+        if planner.converges() && ends_with(planner, path, &parts, pointer)? {
+            planner.keep_file(path, &access, "ends with these bytes already", pointer)?;
+            return planner.set_access_if_needed(path, &node, access, pointer);
+        }
         let size = parts
             .size()
             .map_or_else(String::new, |size| format!(", {size} bytes"));
@@ -267,17 +302,28 @@ fn plan_file(
         };
         return planner.push(action, Change::Modify { what }, pointer);
     }
-    if !overwrite && !ours {
-        return Err(refuse(
-            pointer.key("path"),
-            format!("{} is there already, at {path}", describe(&node)),
-            "set \"overwrite\": true to replace it, or leave out \"contents\" to keep its bytes",
-        ));
+    if !overwrite && !planner.gives_way(path, &node, pointer)? {
+        let advice = "set \"overwrite\": true to replace it, or leave out \"contents\" to keep its bytes";
+        return Err(occupied(planner, &node, path, advice.to_owned(), pointer));
     }
     // From here on the file is replaced as a whole, so nothing of the present one's owner or mode counts.
     let place = Place::New(path);
     let access = access(planner, &wanted.user, &wanted.group, mode, 0o644, place, pointer)?;
     planner.write_file(path, Some(&node), parts, access, pointer)
+}
+
+/// Whether a file ends with what is to be appended to it, as far as both are known.
+fn ends_with(
+    planner: &Planner<'_>,
+    path: &RootPath,
+    parts: &Contents,
+    pointer: &Pointer,
+) -> Result<bool, PlanError> {
+    let Some(bytes) = parts.bytes() else {
+        return Ok(false);
+    };
+    let there = planner.view().read(path, APPENDED_MAX).at(pointer)?;
+    Ok(there.is_some_and(|there| there.ends_with(&bytes)))
 }
 
 fn plan_symlink(
@@ -308,12 +354,12 @@ fn plan_symlink(
             user: owner.user.clone(),
             group: owner.group.clone(),
         };
-        if same && (same_owner || !overwrite) {
+        if same && (same_owner || !(overwrite || planner.progress().made(path))) {
             let reason = "points there already".to_owned();
             return planner.push(kept, Change::Keep { reason }, pointer);
         }
-        if !overwrite && !planner.progress().intends(path) {
-            return Err(in_the_way(&node, path, "this link", pointer));
+        if !overwrite && !planner.gives_way(path, &node, pointer)? {
+            return Err(in_the_way(planner, &node, path, "this link", pointer));
         }
         planner.remove(path, &node, pointer)?;
     }
@@ -380,8 +426,8 @@ fn plan_hard_link(
             let reason = "is the same file already".to_owned();
             return planner.push(action, Change::Keep { reason }, pointer);
         }
-        if !overwrite && !planner.progress().intends(path) {
-            return Err(in_the_way(&node, path, "this link", pointer));
+        if !overwrite && !planner.gives_way(path, &node, pointer)? {
+            return Err(in_the_way(planner, &node, path, "this link", pointer));
         }
         if target.starts_with(path) {
             return Err(refuse(
@@ -507,5 +553,7 @@ fn named<'a>(owner: &'a NodeOwner, pointer: &Pointer) -> Result<Option<Named<'a>
     }
 }
 
+#[cfg(test)]
+mod again;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::types::Config;
 use crate::plan::check::check;
 use crate::plan::predict::predict;
-use crate::stages::Progress;
+use crate::stages::{Progress, Rerun};
 use crate::stages::files::{RunFacts, StateFacts};
 use crate::view::fake::FakeView;
 use crate::view::{Digest, Overlay};
@@ -34,6 +34,7 @@ fn plan_with(config: &Config, view: &dyn View, progress: &Progress) -> Result<Pl
             state,
             run: &run,
             progress,
+            rerun: Rerun::default(),
         },
         view,
     )?;

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::{entries, instance, plan};
 use crate::plan::Step;
-use crate::stages::PlanError;
+use crate::stages::{PlanError, Rerun};
 use crate::stages::files::scene::{Scene, after, changes, lines, refusal};
 use crate::view::fake::FakeView;
-use crate::view::{Enabled, NodeKind, View};
+use crate::view::{Digest, Enabled, NodeKind, View};
 
 const FILE: &str = "/etc/systemd/system-preset/20-ignition.preset";
 
@@ -163,6 +163,35 @@ fn lines_that_are_there() {
         }
         assert_eq!(read(&after(&fake, &steps)), result);
     }
+}
+
+/// systemd goes by the first line that matches, so what an earlier run said otherwise must go.
+#[test]
+fn an_earlier_run_does_not_win() {
+    let old = "enable a.service\nenable b.service\nenable t@.service 1 2\ndisable c.service\nenable other.service\n# a.service\n";
+    let units = [
+        ("a.service", Some(false)),
+        ("b.service", Some(true)),
+        ("c.service", Some(true)),
+        ("t@1.service", Some(true)),
+    ];
+    let fake = FakeView::new().file(FILE, old.as_bytes());
+    let mut scene = scene(&units);
+    let run = |scene: &Scene| {
+        let steps = plan(&scene.input(), &fake).unwrap().steps;
+        crate::plan::check::check(&plan(&scene.input(), &fake).unwrap(), &fake).unwrap();
+        let overlay = after(&fake, &steps);
+        let again = plan(&scene.input(), &overlay).unwrap().steps;
+        assert_eq!(changes(&again), Vec::<String>::new());
+        read(&overlay)
+    };
+    assert!(run(&scene).starts_with(old), "as upstream does it");
+    let renewed = "enable b.service\nenable other.service\n# a.service\nenable c.service\nenable t@.service 1\n";
+    scene.rerun = Rerun::Converge;
+    assert_eq!(run(&scene), renewed);
+    scene.rerun = Rerun::Refuse;
+    scene.progress.config = Some(Digest::of(b"another"));
+    assert_eq!(run(&scene), renewed);
 }
 
 #[test]
