@@ -10,6 +10,7 @@ use super::world::AdvanceError;
 use crate::config::ParseError;
 use crate::plan::check::Violation;
 use crate::report::{Entry, Pointer, Position, Report, Severity};
+use crate::stages::disks::Wiped;
 use crate::stages::{Phase, PlanError, Problem, Stage};
 use crate::view::Digest as Sha512;
 
@@ -29,6 +30,8 @@ pub struct Failure {
     pub digest: Box<Digest>,
     /// The exit code of the drop-in names (spec/cli.md 2)
     pub exit_code: u8,
+    /// What the config of this run makes anew; empty if there is no config yet, and nothing is made
+    pub wiped: Vec<Wiped>,
     /// What else is refused, with its place in the config
     others: Vec<(Pointer, String)>,
 }
@@ -38,6 +41,7 @@ impl Failure {
         Self {
             digest: Box::new(digest),
             exit_code: 1,
+            wiped: Vec::new(),
             others: Vec::new(),
         }
     }

@@ -87,7 +87,8 @@ pub struct Loaded {
 
 impl Loaded {
     /// Adds to a failure which config it is about and where in it.
-    pub fn locate(&self, failure: Failure) -> Failure {
+    pub fn locate(&self, mut failure: Failure) -> Failure {
+        failure.wiped = crate::stages::disks::wiped(&self.config);
         failure
             .found(|pointer| self.origin(pointer))
             .of_config(|| self.received)

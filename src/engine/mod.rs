@@ -3,6 +3,7 @@
 pub mod acquire;
 pub mod apply;
 mod beside;
+mod beyond;
 pub mod cache;
 pub mod cmdline;
 mod deadline;
@@ -74,8 +75,13 @@ fn tell(failure: &Failure, audience: Audience) -> u8 {
         log: crate::log::place(),
     };
     let text = digest::render(digest, &context);
+    let in_initrd = Host.exists(Path::new(IN_INITRD)).unwrap_or_default();
+    if in_initrd {
+        // What is logged of it must not be the last thing on a console.
+        beyond::send(failure, &text);
+    }
     consoles::write_stderr(&text);
-    if Host.exists(Path::new(IN_INITRD)).unwrap_or_default() {
+    if in_initrd {
         consoles::write(&text);
     }
     failure.exit_code

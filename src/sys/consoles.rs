@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::patience::within;
+
 /// The consoles of the kernel, with what they can do (Documentation/filesystems/proc.rst).
 const CONSOLES: &str = "/proc/consoles";
 
@@ -24,9 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn write_stderr(text: &str) {
     if std::io::stderr().is_terminal() {
         let text = text.to_owned();
-        within(PATIENCE, move || {
-            super::terminal::print(true, &text);
-        });
+        let _left = within(PATIENCE, move || super::terminal::print(true, &text));
     } else {
         super::terminal::print(true, text);
     }
@@ -37,7 +37,7 @@ pub fn write_stderr(text: &str) {
 pub fn write(text: &str) {
     let text = text.to_owned();
     // Even opening can wait, behind another process that closes the line.
-    within(PATIENCE.saturating_mul(2), move || {
+    let _left = within(PATIENCE.saturating_mul(2), move || {
         let own = std::io::stderr().as_fd().try_clone_to_owned().ok();
         let own = own
             .and_then(|own| File::from(own).metadata().ok())
@@ -50,19 +50,6 @@ pub fn write(text: &str) {
             .map(|console| Path::new("/dev").join(console.name));
         write_to(consoles, &text, own, PATIENCE);
     });
-}
-
-/// Does something in a thread of its own, and stops waiting for it after a while.
-fn within(patience: Duration, work: impl FnOnce() + Send + 'static) {
-    let (done, over) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::Builder::new().spawn(move || {
-        work();
-        drop(done);
-    });
-    if thread.is_ok() {
-        // Either way of coming back means that there is nothing more to wait for.
-        let _told = over.recv_timeout(patience);
-    }
 }
 
 /// The device number of `/dev/console`, which is another name of the preferred console (Documentation/admin-guide/devices.txt).
@@ -239,18 +226,6 @@ mod tests {
         assert_eq!(found(table), [("tty0".into(), true), ("ttyS0".into(), false)]);
         assert_eq!(found(""), [("console".into(), true)]);
         assert_eq!(found("\n x"), [("console".into(), true)]);
-    }
-
-    #[test]
-    fn what_hangs_is_left() {
-        let begin = Instant::now();
-        within(Duration::from_millis(50), || {
-            std::thread::sleep(Duration::from_secs(20));
-        });
-        assert!(begin.elapsed() < Duration::from_secs(5));
-        let (done, told) = std::sync::mpsc::channel();
-        within(Duration::from_secs(20), move || done.send(7).unwrap());
-        assert_eq!(told.try_recv(), Ok(7), "what ends is waited for");
     }
 
     /// The two ends of a pty: what a person sees, and the path of the line.

@@ -9,6 +9,9 @@ mod table;
 pub mod tables;
 mod target;
 pub mod volumes;
+mod wiped;
+
+pub use wiped::{Wiped, wiped};
 
 use crate::config::types::Config;
 use crate::report::Pointer;
