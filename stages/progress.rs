@@ -17,6 +17,8 @@ pub struct Progress {
     pub files: BTreeMap<RootPath, Vec<Digest>>,
     /// Digests that runs with other configs recorded, each with that config's
     pub earlier: BTreeMap<RootPath, Vec<(Digest, Digest)>>,
+    /// Of files that any of them appended to: the digest with it, and how many bytes were there before
+    pub appended: BTreeMap<RootPath, Vec<(Digest, u64)>>,
     /// Directories that it was about to make
     pub directories: BTreeSet<RootPath>,
     /// Entries of a config that it was about to make where nothing was
@@ -49,6 +51,13 @@ impl Progress {
     pub fn ever_wrote(&self, path: &RootPath, digest: Digest) -> bool {
         let mut earlier = self.earlier.get(path).into_iter().flatten();
         self.wrote(path).contains(&digest) || earlier.any(|(_, found)| *found == digest)
+    }
+
+    /// How many bytes a file with this digest had before unfinished runs appended to it.
+    pub fn kept_before(&self, path: &RootPath, digest: Digest) -> Option<u64> {
+        let recorded = self.appended.get(path)?;
+        let own = recorded.iter().filter(|(found, _)| *found == digest);
+        own.map(|(_, kept)| *kept).min()
     }
 
     /// Whether an unfinished run was about to make this where nothing was: none of it is older.

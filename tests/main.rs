@@ -15,6 +15,7 @@
 )]
 
 mod ahead;
+mod beyond;
 mod boot;
 mod canary;
 mod cli;
@@ -30,6 +31,7 @@ mod peer;
 mod predict;
 mod refusals;
 mod report;
+mod rerun;
 mod strace;
 mod support;
 mod sysroot;

@@ -128,6 +128,9 @@ impl Failure {
         }
         let told = self.others.iter().take(ALSO_REFUSED);
         let told = told.map(|(pointer, what)| match lookup(pointer) {
+            Some((name, at)) if Some(&name) == self.digest.config.as_ref() => {
+                format!("{pointer} ({}:{}): {what}", at.line, at.column)
+            }
             Some((name, at)) => format!("{pointer} ({name}:{}:{}): {what}", at.line, at.column),
             None => format!("{pointer}: {what}"),
         });
@@ -254,12 +257,12 @@ impl Failure {
     /// Adds where the place stands.
     #[must_use]
     pub fn found(mut self, lookup: impl Fn(&Pointer) -> Option<(String, Position)>) -> Self {
-        self.tell_others(&lookup);
-        if let Some((name, at)) = self.digest.pointer.as_ref().and_then(lookup) {
+        if let Some((name, at)) = self.digest.pointer.as_ref().and_then(&lookup) {
             self.digest.config = Some(name);
             self.digest.line = Some(at.line);
             self.digest.column = Some(at.column);
         }
+        self.tell_others(lookup);
         self
     }
 

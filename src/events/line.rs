@@ -232,7 +232,7 @@ pub fn may_take_long(action: &Action) -> bool {
         | Action::DisableUnit { .. }
         | Action::Device(_) => true,
         Action::WriteFile { base, contents, .. } => {
-            *base == Base::Existing || contents.iter().any(|content| url(content).is_some())
+            *base != Base::Nothing || contents.iter().any(|content| url(content).is_some())
         }
         Action::WriteHostFile { .. }
         | Action::AdoptGroup { .. }

@@ -71,7 +71,7 @@ impl<'a> Ahead<'a> {
                     directory: None,
                 };
                 match rearranged_above(file.path, &rearranged) {
-                    _ if file.base == Base::Existing && touches(&rearranged, file.path) => {
+                    _ if file.base != Base::Nothing && touches(&rearranged, file.path) => {
                         // What it is appended to may be another file by then.
                     }
                     Some(above) => {

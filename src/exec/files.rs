@@ -31,6 +31,8 @@ pub(super) struct Composed<'a> {
     staged: StagedFile<'a>,
     /// What the record must know of it
     digest: Option<Digest>,
+    /// How many of its first bytes are those of the file that was there
+    kept: u64,
     done: Done,
 }
 
@@ -55,10 +57,21 @@ pub(super) fn compose<'a>(
         hasher: (is_recorded(file) && promised.is_none()).then(sha2::Sha512::new),
         bytes: 0,
     };
-    if base == Base::Existing && root.node(path)?.is_some() {
-        let mut present = root.open_file(path)?;
-        copy(&mut present, &mut sink).map_err(write_error)?;
+    match base {
+        Base::Nothing => {}
+        Base::Existing => {
+            if root.node(path)?.is_some() {
+                copy(&mut root.open_file(path)?, &mut sink).map_err(write_error)?;
+            }
+        }
+        Base::Start(length) => {
+            copy(&mut root.open_file(path)?.take(length), &mut sink).map_err(write_error)?;
+            if sink.bytes != length {
+                return Err(write_error(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
     }
+    let kept = sink.bytes;
     for content in contents {
         match content {
             Content::Known { bytes, .. } => sink.write_all(bytes.reveal()).map_err(write_error)?,
@@ -87,7 +100,12 @@ pub(super) fn compose<'a>(
     }
     done.bytes = Some(sink.bytes);
     let digest = promised.or_else(|| sink.hasher.map(|hasher| Digest(hasher.finalize().into())));
-    Ok(Composed { staged, digest, done })
+    Ok(Composed {
+        staged,
+        digest,
+        kept,
+        done,
+    })
 }
 
 /// Puts a file in its place, with owner and mode.
@@ -98,9 +116,9 @@ pub(super) fn place(
     access: &Access,
 ) -> Result<Done, ExecError> {
     let (uid, gid) = (id(&access.user)?, id(&access.group)?);
-    let appended = file.base == Base::Existing;
+    let appended = file.base != Base::Nothing;
     if let Some(digest) = composed.digest {
-        record.placing(file.path, digest, appended)?;
+        record.placing(file.path, digest, appended.then_some(composed.kept))?;
     }
     // What was appended must not be appended again: its record and it become durable together.
     if appended {
@@ -126,7 +144,7 @@ pub(super) fn write(
 /// bytes is done, and fetches again what is remote and has no SHA-512: nobody knows which bytes the config means, and
 /// hashing takes longer than fetching. It must know whether an append was made, and the report, which holds the time.
 fn is_recorded(file: &NewFile<'_>) -> bool {
-    file.base == Base::Existing
+    file.base != Base::Nothing
         // By its name: the directory may be reached through links.
         || file.path.name() == RootPath::from(crate::stages::files::result::RESULT).name()
 }

@@ -13,6 +13,7 @@
 //! user caddy                         about to be created
 //! group docker                       about to be created
 //! placing /etc/motd <sha512>         composed, moved to its place next
+//! appending /etc/hosts <sha512> 20   likewise; its first 20 bytes were there before
 //! made-user caddy                    created
 //! made-group docker                  created
 //! ```
@@ -86,6 +87,13 @@ pub fn parse(bytes: &[u8]) -> Progress {
             ["placing", path, digest] => {
                 if let Some(digest) = Digest::from_hex(digest) {
                     progress.files.entry(decode_path(path)).or_default().push(digest);
+                }
+            }
+            ["appending", path, digest, kept] => {
+                if let (Some(digest), Ok(kept)) = (Digest::from_hex(digest), kept.parse()) {
+                    let path = decode_path(path);
+                    progress.files.entry(path.clone()).or_default().push(digest);
+                    progress.appended.entry(path).or_default().push((digest, kept));
                 }
             }
             ["user", name] => {
@@ -163,17 +171,18 @@ impl<'a> Record<'a> {
         self.add(&lines, true)
     }
 
-    /// Records the bytes that a file is about to have.
+    /// Records the bytes that a file is about to have; of one that is appended to also how many were there before, durably.
     pub(super) fn placing(
         &mut self,
         path: &RootPath,
         digest: Digest,
-        durable: bool,
+        kept: Option<u64>,
     ) -> Result<(), SysrootError> {
-        self.add(
-            &format!("placing {} {digest}\n", encode(path.as_os_str())),
-            durable,
-        )
+        let path = encode(path.as_os_str());
+        match kept {
+            None => self.add(&format!("placing {path} {digest}\n"), false),
+            Some(kept) => self.add(&format!("appending {path} {digest} {kept}\n"), true),
+        }
     }
 
     /// Records that a user is whole. Durable, as what the tools write is: were it lost, the user would be made anew
@@ -250,6 +259,8 @@ fn known(step: &Step, before: &Progress) -> bool {
         | Action::MakeSymlink { path, .. }
         | Action::MakeHardLink { path, .. } => before.intends(path),
         Action::MakeDirectory { path, .. } => before.directories.contains(path),
+        Action::CreateUser(user) => before.users_begun.contains(&user.name),
+        Action::CreateGroup(group) => before.groups_begun.contains(&group.name),
         _ => false,
     }
 }
@@ -333,7 +344,7 @@ mod tests {
         let config = Digest::of(b"config");
         let made = Digest::of(b"made");
         let whole = format!(
-            "mount-directory /m%20n\n{HEADER}{config}\nnew-file /n\nnew-directory /n2\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\ngroup h\nmade-group g\nplacing /c {made}\nplacing /a%20b {}",
+            "mount-directory /m%20n\n{HEADER}{config}\nnew-file /n\nnew-directory /n2\nfile /a%20b\ndirectory /d/e\nuser x\nuser y\nmade-user x\ngroup g\ngroup h\nmade-group g\nplacing /c {made}\nappending /c {made} 12\nplacing /a%20b {}",
             &made.to_string().split_off(88)
         );
         let progress = parse(whole.as_bytes());
@@ -345,7 +356,9 @@ mod tests {
         let mounts_only = parse(b"mount-directory /m\n");
         assert!(!mounts_only.is_some() && mounts_only.mount_directories.len() == 1);
         assert_eq!(progress.wrote(&"/a b".into()), &[], "the last line is torn");
-        assert_eq!(progress.wrote(&"/c".into()), &[made]);
+        assert_eq!(progress.wrote(&"/c".into()), &[made, made]);
+        assert_eq!(progress.kept_before(&"/c".into(), made), Some(12));
+        assert_eq!(progress.kept_before(&"/c".into(), config), None);
         assert_eq!(progress.places(), ["/".into(), "/d".into()].into());
         assert!(
             !progress.intends(&"/d/e".into()),

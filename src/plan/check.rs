@@ -107,13 +107,14 @@ fn check_step(
             let place = Place::of(view, path)?;
             let fits = match (&place.node, base) {
                 (None, Base::Nothing | Base::Existing) => place.is_free(path),
-                (Some(node), Base::Existing) if !node.is_file() => {
+                (None, Base::Start(_)) => Err(format!("nothing is at {path} that could be kept in part")),
+                (Some(node), Base::Existing | Base::Start(_)) if !node.is_file() => {
                     Err(format!("{path} is no regular file that could be appended to"))
                 }
                 (Some(node), Base::Nothing) if node.is_directory() => {
                     Err(format!("{path} is a directory, and a file would take its place"))
                 }
-                (Some(_), Base::Existing) => Ok(()),
+                (Some(_), Base::Existing | Base::Start(_)) => Ok(()),
                 (Some(node), Base::Nothing) => match step.change {
                     Change::Replace { .. } | Change::Modify { .. } => Ok(()),
                     _ if matches!(node.kind, NodeKind::Symlink { .. }) => Ok(()),

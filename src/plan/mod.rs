@@ -182,6 +182,8 @@ pub enum Base {
     Nothing,
     /// A copy of the file that is there: the contents are appended
     Existing,
+    /// The first so many bytes of the file that is there: what an unfinished run with another config appended gives way
+    Start(u64),
 }
 
 /// Arguments of `useradd` and `usermod`, without any secret.

@@ -117,6 +117,10 @@ fn write_file(
             Some(_) => overlay.read(path, COMPOSE_MAX)?,
             None => Some(Vec::new()),
         },
+        Base::Start(length) => overlay.read(path, COMPOSE_MAX)?.map(|mut bytes| {
+            bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+            bytes
+        }),
     };
     let (size, digest, bytes) = match (before, contents) {
         // The common case, without a copy.

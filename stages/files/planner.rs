@@ -254,6 +254,18 @@ impl<'a> Planner<'a> {
         Ok(matches!(digest, FileDigest::Known(digest) if self.progress.ever_wrote(path, digest)))
     }
 
+    /// How many bytes the file at the path had before an unfinished run appended to it, if it is as that left it.
+    pub(super) fn kept_before(&self, path: &RootPath, cause: &Pointer) -> Result<Option<u64>, PlanError> {
+        if !self.progress.appended.contains_key(path) {
+            return Ok(None);
+        }
+        let digest = self.overlay.digest(path).at(cause)?;
+        Ok(match digest {
+            FileDigest::Known(digest) => self.progress.kept_before(path, digest),
+            _ => None,
+        })
+    }
+
     /// Adds owner and mode of a node that stays, as a step even if nothing differs.
     pub(super) fn set_access(
         &mut self,

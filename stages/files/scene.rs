@@ -133,10 +133,10 @@ fn action(action: &Action) -> String {
             contents,
             access,
         } => {
-            let verb = if *base == Base::Existing {
-                "append"
-            } else {
-                "write"
+            let verb = match base {
+                Base::Nothing => "write".to_owned(),
+                Base::Existing => "append".to_owned(),
+                Base::Start(length) => format!("append after {length}"),
             };
             format!("{verb} {path} {} {}", show_access(access), bytes(contents))
         }

@@ -155,6 +155,8 @@ fn contents_text(base: Base, contents: &[Content]) -> String {
     match (base, parts.is_empty()) {
         (Base::Nothing, true) => String::from("empty"),
         (Base::Nothing, false) => parts.join(" + "),
+        (Base::Start(length), true) => format!("first {}", size(length)),
+        (Base::Start(length), false) => format!("first {}, then {}", size(length), parts.join(" + ")),
         (Base::Existing, true) => String::from("as it is"),
         (Base::Existing, false) => format!("append {}", parts.join(" + ")),
     }

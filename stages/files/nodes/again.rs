@@ -183,6 +183,29 @@ fn what_an_unfinished_run_with_another_config_made_is_planned_anew() {
     assert!(error.problem.to_string().contains("directory is there already"), "{}", error.problem);
 }
 
+/// What another config appended can be told from what was there before.
+#[test]
+fn an_append_of_another_config_gives_way() {
+    let view = FakeView::new().file("/f", b"oldtheirs");
+    let run = |part: &str, kept: u64| {
+        let storage = format!(r#"{{"files": [{{"path": "/f", "append": [{{"source": "{part}"}}]}}]}}"#);
+        let mut scene = scene(&storage, Rerun::Refuse);
+        scene.progress.config = Some(Digest::of(b"another"));
+        scene.progress.appended.insert("/f".into(), vec![(Digest::of(b"oldtheirs"), kept), (Digest::of(b"x"), 0)]);
+        changed(&scene, &view)
+    };
+    assert_eq!(run("data:,theirs", 3), Vec::<String>::new(), "it asks for the same");
+    for part in ["data:,mine", "data:,theirs2", "data:,"] {
+        let steps = run(part, 3);
+        assert!(
+            steps.len() == 1
+                && steps[0].starts_with("modify (what an unfinished run appended gives way): append after 3 /f 0644 0:0 "),
+            "{steps:?}"
+        );
+    }
+    assert_eq!(run("http://h/x", 3).len(), 1);
+}
+
 /// The digest of what another config appended is no leave to keep it.
 #[test]
 fn an_append_of_another_config_is_not_taken_for_this_ones() {

@@ -286,6 +286,21 @@ fn plan_file(
             )?;
             return planner.set_access_if_needed(path, &node, access, pointer);
         }
+        if let Some(kept) = planner.kept_before(path, pointer)? {
+            // By a run with another config, which may have asked for the same.
+            if appended_since(planner, path, kept, &parts, pointer)? {
+                planner.keep_file(path, &access, "appended to already", pointer)?;
+                return planner.set_access_if_needed(path, &node, access, pointer);
+            }
+            let action = Action::WriteFile {
+                path: path.clone(),
+                base: Base::Start(kept),
+                contents: parts.0,
+                access,
+            };
+            let what = "what an unfinished run appended gives way".to_owned();
+            return planner.push(action, Change::Modify { what }, pointer);
+        }
         if planner.converges() && ends_with(planner, path, &parts, pointer)? {
             planner.keep_file(path, &access, "ends with these bytes already", pointer)?;
             return planner.set_access_if_needed(path, &node, access, pointer);
@@ -324,6 +339,23 @@ fn ends_with(
     };
     let there = planner.view().read(path, APPENDED_MAX).at(pointer)?;
     Ok(there.is_some_and(|there| there.ends_with(&bytes)))
+}
+
+/// Whether all after the first bytes of a file is what is to be appended to it, as far as both are known.
+fn appended_since(
+    planner: &Planner<'_>,
+    path: &RootPath,
+    kept: u64,
+    parts: &Contents,
+    pointer: &Pointer,
+) -> Result<bool, PlanError> {
+    let Some(bytes) = parts.bytes() else {
+        return Ok(false);
+    };
+    let there = planner.view().read(path, APPENDED_MAX).at(pointer)?;
+    let since = usize::try_from(kept).ok();
+    let since = there.as_deref().zip(since).and_then(|(there, kept)| there.get(kept..));
+    Ok(since == Some(&bytes))
 }
 
 fn plan_symlink(
