@@ -1,11 +1,10 @@
 //! Where the digest of a failure goes beside the consoles: virtio ports, and a partition that the kernel command line names.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::consoles::{fill, seen, terminal, with_consoles};
+use crate::support::consoles::{as_virtio_port, fill, seen, terminal, with_consoles};
 use crate::support::disk::{self, Disk};
 use crate::support::private;
 use crate::support::programs::{BINARY, Program, Ran};
@@ -14,15 +13,6 @@ use crate::support::root::Root;
 const PLAIN: &str = "org.flatcar.ignition";
 const JOURNAL: &str = "com.coreos.ignition.journal";
 const FILE: &str = "ignition-failure.txt";
-
-/// A line in place of a virtio port.
-fn port(name: &str, line: &Path) -> String {
-    let line = line.strip_prefix("/dev").unwrap().display();
-    format!(
-        "mkdir -p /dev/virtio-ports; touch /dev/virtio-ports/{name}\n\
-         mount --bind $scratch/dev/{line} /dev/virtio-ports/{name}\n"
-    )
-}
 
 /// Makes a disk of this machine visible in a private `/dev`.
 fn visible(disk: &Disk) -> String {
@@ -37,7 +27,10 @@ fn fails(setup: &str, cmdline: &str, config: &Value) -> Ran {
     let path = root.file_beside("config.ign", config.to_string());
     root.file_beside("cmdline", format!("quiet {cmdline}\n"));
     let setup = with_consoles(&[], true)
-        + &format!("mount --bind {} /proc/cmdline\n", root.beside().join("cmdline").display())
+        + &format!(
+            "mount --bind {} /proc/cmdline\n",
+            root.beside().join("cmdline").display()
+        )
         + setup;
     let stage = format!(
         "code=0; {BINARY} --stage files --log-to-stdout --config {} --root {} || code=$?; \
@@ -65,7 +58,7 @@ fn virtio_ports_get_it() {
     }
     let (mut plain, plain_line) = terminal();
     let (mut journal, journal_line) = terminal();
-    let setup = port(PLAIN, &plain_line) + &port(JOURNAL, &journal_line);
+    let setup = as_virtio_port(PLAIN, &plain_line) + &as_virtio_port(JOURNAL, &journal_line);
     let ran = fails(&setup, "", &collision(json!({})));
     ran.expect_code(1);
     assert!(ran.stderr.starts_with("ignition: provisioning failed\n"), "{ran}");
@@ -74,8 +67,15 @@ fn virtio_ports_get_it() {
     assert_eq!(entry.lines().count(), 1, "{entry}");
     let entry: Value = serde_json::from_str(&entry).unwrap();
     assert_eq!(entry["MESSAGE"], ran.stderr);
-    assert_eq!((&entry["PRIORITY"], &entry["SYSLOG_IDENTIFIER"]), (&json!("2"), &json!("ignition")));
-    assert!(ran.stdout.contains("sent to the virtio port org.flatcar.ignition"), "{ran}");
+    assert_eq!(
+        (&entry["PRIORITY"], &entry["SYSLOG_IDENTIFIER"]),
+        (&json!("2"), &json!("ignition"))
+    );
+    assert!(
+        ran.stdout
+            .contains("sent to the virtio port org.flatcar.ignition"),
+        "{ran}"
+    );
 }
 
 /// Nobody is connected at the other end, or it is something else: the stage ends all the same.
@@ -86,14 +86,23 @@ fn a_port_that_takes_nothing_costs_a_second() {
     }
     let (_stuck, line) = terminal();
     let _full = fill(&line);
-    let setup = port(PLAIN, &line)
-        + &format!("echo old > /dev/virtio-ports/{JOURNAL}.file; ln -s {JOURNAL}.file /dev/virtio-ports/{JOURNAL}\n");
+    let setup = as_virtio_port(PLAIN, &line)
+        + &format!(
+            "echo old > /dev/virtio-ports/{JOURNAL}.file; ln -s {JOURNAL}.file /dev/virtio-ports/{JOURNAL}\n"
+        );
     let begin = Instant::now();
     let ran = fails(&setup, "", &collision(json!({})));
     let took = begin.elapsed();
     ran.expect_code(1);
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(6), "{took:?}");
-    assert!(ran.stdout.contains("org.flatcar.ignition did not take the digest"), "{ran}");
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(6),
+        "{took:?}"
+    );
+    assert!(
+        ran.stdout
+            .contains("org.flatcar.ignition did not take the digest"),
+        "{ran}"
+    );
     assert!(ran.stdout.contains("it is no character device"), "{ran}");
 }
 
@@ -130,10 +139,21 @@ fn a_device_that_the_image_names_gets_it() {
         ran.expect_code(1);
         assert!(!ran.stdout.contains(" - ext4 "), "it is mounted still: {ran}");
         let text = left(&disk);
-        let (digest, about) = text.split_once("\n\n").unwrap_or_else(|| panic!("{text:?}\n{ran}"));
+        let (digest, about) = text
+            .split_once("\n\n")
+            .unwrap_or_else(|| panic!("{text:?}\n{ran}"));
         assert_eq!(format!("{digest}\n"), ran.stderr);
-        assert!(about.starts_with("written:   20") && about.contains("by ignition-rs ") && about.contains("in boot "), "{about}");
-        assert!(ran.stdout.contains(&format!("the digest is in {FILE} on {}", disk.node())), "{ran}");
+        assert!(
+            about.starts_with("written:   20")
+                && about.contains("by ignition-rs ")
+                && about.contains("in boot "),
+            "{about}"
+        );
+        assert!(
+            ran.stdout
+                .contains(&format!("the digest is in {FILE} on {}", disk.node())),
+            "{ran}"
+        );
         assert_ne!(text, before, "a later failure takes the place of an earlier one");
         before = text;
     }
@@ -166,7 +186,15 @@ fn a_device_that_must_not_be_written_is_left_alone() {
     refused(&collision(wiping), &parameter, "makes /dev/loop");
     let table = json!({"disks": [{"device": disk.node(), "wipeTable": true}]});
     refused(&collision(table), &parameter, "anew");
-    refused(&collision(json!({})), "ignition.digest.device=/dev/not-there", "it is not there");
-    refused(&collision(json!({})), "ignition.digest.device=LABEL=OEM", "write a path below /dev");
+    refused(
+        &collision(json!({})),
+        "ignition.digest.device=/dev/not-there",
+        "it is not there",
+    );
+    refused(
+        &collision(json!({})),
+        "ignition.digest.device=LABEL=OEM",
+        "write a path below /dev",
+    );
     disk.assert_same(&before, "refused");
 }

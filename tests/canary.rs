@@ -321,7 +321,11 @@ fn no_console_has_a_secret() {
         return;
     }
     let (mut console, line) = consoles::terminal();
-    let setup = consoles::with_consoles(&[("ttyS9", Some(&line))], true);
+    let (mut port, port_line) = consoles::terminal();
+    let (mut journal, journal_line) = consoles::terminal();
+    let setup = consoles::with_consoles(&[("ttyS9", Some(&line))], true)
+        + &consoles::as_virtio_port("org.flatcar.ignition", &port_line)
+        + &consoles::as_virtio_port("com.coreos.ignition.journal", &journal_line);
     for (case, config) in failing() {
         let root = Root::system();
         let path = root.file_beside("config.ign", serde_json::to_string_pretty(&config).unwrap());
@@ -329,6 +333,15 @@ fn no_console_has_a_secret() {
         let ran = private::run(scratch.path(), &setup, &programs::files_stage(&path, root.path())).run();
         let seen = consoles::seen(&mut console);
         silent(&seen, &format!("{case}, console"));
+        for port in [&mut port, &mut journal] {
+            let sent = consoles::seen(port);
+            silent(&sent, &format!("{case}, virtio port"));
+            assert_eq!(
+                sent.contains("ignition: provisioning failed"),
+                ran.code == Some(1),
+                "{case}: {sent}"
+            );
+        }
         assert_eq!(
             seen.contains("ignition: provisioning failed\n"),
             ran.code == Some(1),

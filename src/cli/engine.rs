@@ -207,7 +207,11 @@ pub static ENGINE: Command<EngineFlags> = Command {
             help: "what is done about what an earlier run left",
             more: "As ignition.rerun= on the kernel command line, which counts where this is not given. By default what Ignition refuses is refused; converge replaces files, links and empty directories that are in the way; strict also stops on an unfinished run with another config.",
             set: Set::Value(|args, value| {
-                args.rerun = Some(text(value)?.parse().map_err(|error: crate::stages::UnknownRerun| error.to_string())?);
+                args.rerun = Some(
+                    text(value)?
+                        .parse()
+                        .map_err(|error: crate::stages::UnknownRerun| error.to_string())?,
+                );
                 Ok(())
             }),
         },

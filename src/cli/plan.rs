@@ -85,7 +85,9 @@ pub static PLAN: Command<PlanFlags> = Command {
             help: "what is done about what an earlier run left",
             more: "By default what Ignition refuses is refused; converge replaces files, links and empty directories that are in the way; strict also stops on an unfinished run with another config. A boot takes it from ignition.rerun= on the kernel command line.",
             set: Set::Value(|args, value| {
-                args.rerun = text(value)?.parse().map_err(|error: crate::stages::UnknownRerun| error.to_string())?;
+                args.rerun = text(value)?
+                    .parse()
+                    .map_err(|error: crate::stages::UnknownRerun| error.to_string())?;
                 Ok(())
             }),
         },

@@ -36,7 +36,10 @@ pub(super) fn send(failure: &Failure, text: &str) {
         "PRIORITY": "2",
         "SYSLOG_IDENTIFIER": "ignition",
     });
-    for (name, bytes) in [(PLAIN_PORT, text.to_owned()), (JOURNAL_PORT, format!("{entry}\n"))] {
+    for (name, bytes) in [
+        (PLAIN_PORT, text.to_owned()),
+        (JOURNAL_PORT, format!("{entry}\n")),
+    ] {
         match ports::write(name, bytes.as_bytes()) {
             Ok(true) => tracing::info!("the digest is sent to the virtio port {name}"),
             Ok(false) => {}

@@ -13,7 +13,7 @@ use crate::plan::{Action, Change, Plan};
 use crate::stages::mount::{self, Wanted};
 use crate::stages::{Phase, PlanError, Stage, umount};
 use crate::sys::sysroot::Sysroot;
-use crate::view::View;
+use crate::view::{RootPath, View};
 
 /// What later stages must know of the mount stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,11 @@ pub fn mount(
             Failure::new(Some(job.stage), &error).doing("read what an earlier run has done")
         })?;
         let mut before: Vec<String> = before.mount_directories.iter().map(ToString::to_string).collect();
-        before.retain(|path| !job.state.notated_directories.contains(path));
+        // Of another config they may be gone with what was mounted on the way.
+        before.retain(|path| {
+            let leads_to = |wanted: &Wanted<'_>| wanted.path.starts_with(&RootPath::from(path.as_str()));
+            all.iter().any(leads_to) && !job.state.notated_directories.contains(path)
+        });
         if !before.is_empty() {
             note(Left::Directories(before))?;
         }
@@ -91,8 +95,9 @@ pub fn mount(
         let plan = one(wanted, &sysroot, &mut world)?;
         let made = directories(&plan);
         if !made.is_empty() {
-            progress::note_mount_directories(&sysroot, &made)
-                .map_err(|error| Failure::new(Some(job.stage), &error).doing("note which directories are made"))?;
+            progress::note_mount_directories(&sysroot, &made).map_err(|error| {
+                Failure::new(Some(job.stage), &error).doing("note which directories are made")
+            })?;
             note(Left::Directories(made))?;
         }
         world

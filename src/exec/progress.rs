@@ -279,9 +279,7 @@ fn line(step: &Step, phase: Phase) -> Option<String> {
         Action::WriteFile { path, .. }
         | Action::MakeSymlink { path, .. }
         | Action::MakeHardLink { path, .. } => Some(format!("{new}file {}\n", encode(path.as_os_str()))),
-        Action::MakeDirectory { path, .. } => {
-            Some(format!("{new}directory {}\n", encode(path.as_os_str())))
-        }
+        Action::MakeDirectory { path, .. } => Some(format!("{new}directory {}\n", encode(path.as_os_str()))),
         Action::CreateUser(user) => Some(format!("user {}\n", encode(OsStr::new(&user.name)))),
         Action::CreateGroup(group) => Some(format!("group {}\n", encode(OsStr::new(&group.name)))),
         // These are planned from what is there, and come out the same.

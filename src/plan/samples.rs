@@ -99,6 +99,12 @@ samples! { actions: Action {
         contents: vec![Content::known(CANARY.as_bytes())],
         access: Access { user: Owner::Account("core".into()), group: Owner::Id(500), mode: 0o640 },
     },
+    Action::WriteFile { base: Base::Start(_), .. } => Action::WriteFile {
+        path: RootPath::from("/etc/hosts.local"),
+        base: Base::Start(1204),
+        contents: vec![Content::known(CANARY.as_bytes())],
+        access: access(0o644),
+    },
     Action::SetAccess { .. } => Action::SetAccess { path: RootPath::from("/srv"), access: access(0o1777) },
     Action::MakeSymlink { .. } => Action::MakeSymlink {
         path: RootPath::from("/etc/localtime"),

@@ -24,10 +24,19 @@ pub const KINDS: [&str; 6] = ["vfat", "ext2", "ext3", "ext4", "btrfs", "xfs"];
 /// filesystem is followed, run or taken for a device.
 pub fn file_on(node: &str, kind: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     if !KINDS.contains(&kind) {
-        let problem = format!("it holds {}, and not one of {}", if kind.is_empty() { "nothing known" } else { kind }, KINDS.join(", "));
+        let problem = format!(
+            "it holds {}, and not one of {}",
+            if kind.is_empty() { "nothing known" } else { kind },
+            KINDS.join(", ")
+        );
         return Err(io::Error::new(io::ErrorKind::Unsupported, problem));
     }
-    let (node, kind, name, bytes) = (node.to_owned(), kind.to_owned(), name.to_owned(), bytes.to_owned());
+    let (node, kind, name, bytes) = (
+        node.to_owned(),
+        kind.to_owned(),
+        name.to_owned(),
+        bytes.to_owned(),
+    );
     within(PATIENCE, move || mounted(&node, &kind, &name, &bytes))
         .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
@@ -40,8 +49,8 @@ fn mounted(node: &str, kind: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(node), place.path(), Some(kind), flags, none)?;
     let written = write(place.path(), name, bytes);
-    let unmounted = umount2(place.path(), MntFlags::empty())
-        .or_else(|_| umount2(place.path(), MntFlags::MNT_DETACH));
+    let unmounted =
+        umount2(place.path(), MntFlags::empty()).or_else(|_| umount2(place.path(), MntFlags::MNT_DETACH));
     written?;
     Ok(unmounted?)
 }

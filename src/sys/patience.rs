@@ -30,6 +30,10 @@ mod tests {
         });
         assert_eq!(left, None);
         assert!(begin.elapsed() < Duration::from_secs(5));
-        assert_eq!(within(Duration::from_secs(20), || 7), Some(7), "what ends is waited for");
+        assert_eq!(
+            within(Duration::from_secs(20), || 7),
+            Some(7),
+            "what ends is waited for"
+        );
     }
 }

@@ -61,7 +61,10 @@ fn open(path: &Path) -> io::Result<File> {
     if port.metadata()?.file_type().is_char_device() {
         Ok(port)
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no character device"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no character device",
+        ))
     }
 }
 
@@ -92,7 +95,9 @@ fn wait(port: &File, rest: Duration) {
     let milliseconds = u16::try_from(rest.as_millis()).unwrap_or(u16::MAX).max(1);
     let told = poll(&mut fds, PollTimeout::from(milliseconds));
     let broken = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
-    let is_broken = fds.iter().any(|fd| fd.revents().is_some_and(|events| events.intersects(broken)));
+    let is_broken = fds
+        .iter()
+        .any(|fd| fd.revents().is_some_and(|events| events.intersects(broken)));
     if told.is_err() || is_broken {
         std::thread::sleep(rest);
     }

@@ -116,25 +116,52 @@ mod tests {
         };
         for (storage, expected) in [
             ("{}", false),
-            (r#"{"filesystems": [{"device": "/dev/disk/by-label/OEM", "format": "btrfs"}]}"#, false),
+            (
+                r#"{"filesystems": [{"device": "/dev/disk/by-label/OEM", "format": "btrfs"}]}"#,
+                false,
+            ),
             (
                 r#"{"filesystems": [{"device": "/dev/disk/by-label/OEM", "format": "btrfs", "wipeFilesystem": true}]}"#,
                 true,
             ),
-            (r#"{"filesystems": [{"device": "/dev/vda9", "format": "ext4", "wipeFilesystem": true}]}"#, false),
-            (r#"{"filesystems": [{"device": "/dev/vda", "format": "ext4", "wipeFilesystem": true}]}"#, true),
-            (r#"{"filesystems": [{"device": "/dev/gone", "format": "ext4", "wipeFilesystem": true}]}"#, false),
+            (
+                r#"{"filesystems": [{"device": "/dev/vda9", "format": "ext4", "wipeFilesystem": true}]}"#,
+                false,
+            ),
+            (
+                r#"{"filesystems": [{"device": "/dev/vda", "format": "ext4", "wipeFilesystem": true}]}"#,
+                true,
+            ),
+            (
+                r#"{"filesystems": [{"device": "/dev/gone", "format": "ext4", "wipeFilesystem": true}]}"#,
+                false,
+            ),
             (r#"{"disks": [{"device": "/dev/vda", "wipeTable": true}]}"#, true),
-            (r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6}]}]}"#, false),
-            (r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 9, "resize": true}]}]}"#, false),
-            (r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6, "wipePartitionEntry": true}]}]}"#, true),
-            (r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6, "shouldExist": false}]}]}"#, true),
+            (
+                r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6}]}]}"#,
+                false,
+            ),
+            (
+                r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 9, "resize": true}]}]}"#,
+                false,
+            ),
+            (
+                r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6, "wipePartitionEntry": true}]}]}"#,
+                true,
+            ),
+            (
+                r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 6, "shouldExist": false}]}]}"#,
+                true,
+            ),
             (
                 r#"{"disks": [{"device": "/dev/vda", "partitions": [{"number": 0, "label": "x", "wipePartitionEntry": true}]}]}"#,
                 true,
             ),
             (r#"{"luks": [{"name": "x", "device": "/dev/vda6"}]}"#, true),
-            (r#"{"raid": [{"name": "x", "devices": ["/dev/vda9", "/dev/vda6"]}]}"#, true),
+            (
+                r#"{"raid": [{"name": "x", "devices": ["/dev/vda9", "/dev/vda6"]}]}"#,
+                true,
+            ),
         ] {
             assert_eq!(concerned(storage), expected, "{storage}");
         }

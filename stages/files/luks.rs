@@ -145,9 +145,15 @@ fn keep_old_key(
 /// The UUID of the volume that has this name in crypttab.
 fn uuid_before(planner: &Planner<'_>, luks: &Luks, at: &Pointer) -> Result<Option<String>, PlanError> {
     let path = planner.follow(&RootPath::from(CRYPTTAB), at)?;
-    let text = planner.view().read(&path, CRYPTTAB_MAX).at(at)?.unwrap_or_default();
+    let text = planner
+        .view()
+        .read(&path, CRYPTTAB_MAX)
+        .at(at)?
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let mut lines = text.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let mut lines = text
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     Ok(lines.find_map(|words| match words.as_slice() {
         [name, device, ..] if *name == luks.name => device
             .strip_prefix("UUID=")

@@ -90,7 +90,7 @@ impl Planner<'_> {
         is_stale: impl Fn(&str) -> bool,
         cause: &Pointer,
     ) -> Result<(), PlanError> {
-        if !self.renews() {
+        if !self.renews(cause)? {
             return Ok(());
         }
         let path = self.follow(path, cause)?;
@@ -269,5 +269,14 @@ mod tests {
         scene.rerun = Rerun::Refuse;
         scene.progress.config = Some(crate::view::Digest::of(b"config"));
         assert!(steps(&scene, "/f").starts_with("modify (2 lines"));
+        // On a machine that was provisioned before.
+        scene.progress.config = None;
+        let fake = fake.file("/etc/.ignition-result.json", b"{}");
+        let input = scene.input();
+        let mut planner = Planner::new(&fake, &input);
+        planner
+            .drop_lines(&"/f".into(), |line| line == "b 1", &Pointer::root())
+            .unwrap();
+        assert_eq!(planner.finish(Phase::Presets).unwrap().steps.len(), 1);
     }
 }

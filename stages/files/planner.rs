@@ -82,9 +82,9 @@ impl<'a> Planner<'a> {
         self.rerun == Rerun::Converge
     }
 
-    /// Whether what the config says about a thing takes the place of what an earlier run said about it.
-    pub(super) fn renews(&self) -> bool {
-        self.rerun == Rerun::Converge || self.progress.is_some()
+    /// Whether what the config says about a thing takes the place of what an earlier run said about it: there was one.
+    pub(super) fn renews(&self, cause: &Pointer) -> Result<bool, PlanError> {
+        Ok(self.rerun == Rerun::Converge || self.progress.is_some() || self.is_provisioned(cause)?)
     }
 
     /// Whether a finished run has left its report here.

@@ -36,7 +36,11 @@ impl Entry {
 
     /// The line.
     fn line(&self) -> String {
-        format!("{} {}", if self.enabled { "enable" } else { "disable" }, self.text)
+        format!(
+            "{} {}",
+            if self.enabled { "enable" } else { "disable" },
+            self.text
+        )
     }
 }
 
@@ -69,9 +73,12 @@ fn drop_contradictions(planner: &mut Planner<'_>, entries: &[Entry]) -> Result<(
     let wanted: Vec<String> = entries.iter().map(Entry::line).collect();
     let subjects: BTreeSet<&str> = entries.iter().map(Entry::subject).collect();
     let is_stale = |line: &str| {
-        let rest = line.strip_prefix("enable ").or_else(|| line.strip_prefix("disable "));
+        let rest = line
+            .strip_prefix("enable ")
+            .or_else(|| line.strip_prefix("disable "));
         let subject = rest.and_then(|rest| rest.split(' ').next());
-        subject.is_some_and(|subject| subjects.contains(subject)) && !wanted.iter().any(|wanted| wanted == line)
+        subject.is_some_and(|subject| subjects.contains(subject))
+            && !wanted.iter().any(|wanted| wanted == line)
     };
     let planned = planner.drop_lines(&RootPath::from(PRESETS), is_stale, &cause);
     planner.entry(planned)

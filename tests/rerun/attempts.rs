@@ -2,8 +2,8 @@
 //! ends as one on a new machine.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,8 @@ fn sections() -> Value {
 
 fn machine() -> Root {
     let root = Root::system();
-    root.file("etc/hosts", "zero\n", 0o644).file("srv/over", "theirs\n", 0o600);
+    root.file("etc/hosts", "zero\n", 0o644)
+        .file("srv/over", "theirs\n", 0o600);
     root
 }
 
@@ -49,7 +50,9 @@ fn tried(about: &str, failing: &Value, mended: &Value, on: &Root) {
     let said: Vec<String> = (0..3)
         .map(|_| {
             let said = digest(&files_stage(on, failing).run(), on);
-            let size = fs::metadata(record(on)).map(|about| about.len()).unwrap_or_default();
+            let size = fs::metadata(record(on))
+                .map(|about| about.len())
+                .unwrap_or_default();
             format!("{said}record: {size} bytes\n")
         })
         .collect();
@@ -91,28 +94,50 @@ fn each_attempt_says_the_same() {
     let cases: Vec<(&str, Value, Value)> = vec![
         (
             "useradd fails",
-            with(&|sections| push(sections, ["passwd", "users"], json!({"name": "clash", "uid": 2000}))),
+            with(&|sections| {
+                push(
+                    sections,
+                    ["passwd", "users"],
+                    json!({"name": "clash", "uid": 2000}),
+                )
+            }),
             fine.clone(),
         ),
         (
             "an owner that is not there",
             with(&|sections| {
-                push(sections, ["storage", "files"], json!({"path": "/opt/last", "user": {"name": "nobody-here"}}));
+                push(
+                    sections,
+                    ["storage", "files"],
+                    json!({"path": "/opt/last", "user": {"name": "nobody-here"}}),
+                );
             }),
             fine.clone(),
         ),
         (
             "contents that are not there",
             with(&|sections| {
-                push(sections, ["storage", "files"], json!({"path": "/opt/last", "contents": {"source": server.url("/x")}}));
+                push(
+                    sections,
+                    ["storage", "files"],
+                    json!({"path": "/opt/last", "contents": {"source": server.url("/x")}}),
+                );
             }),
             fine.clone(),
         ),
         (
             "a directory that is in the way of a unit",
             with(&|sections| {
-                push(sections, ["storage", "directories"], json!({"path": "/etc/systemd/system/b.service"}));
-                push(sections, ["systemd", "units"], json!({"name": "b.service", "contents": "[Unit]\n"}));
+                push(
+                    sections,
+                    ["storage", "directories"],
+                    json!({"path": "/etc/systemd/system/b.service"}),
+                );
+                push(
+                    sections,
+                    ["systemd", "units"],
+                    json!({"name": "b.service", "contents": "[Unit]\n"}),
+                );
             }),
             fine.clone(),
         ),
@@ -120,8 +145,11 @@ fn each_attempt_says_the_same() {
             "a hash that does not fit",
             with(&|sections| {
                 let hash = format!("sha512-{}", "0".repeat(128));
-                push(sections, ["storage", "files"],
-                     json!({"path": "/opt/last", "contents": {"source": server.url("/y"), "verification": {"hash": hash}}}));
+                push(
+                    sections,
+                    ["storage", "files"],
+                    json!({"path": "/opt/last", "contents": {"source": server.url("/y"), "verification": {"hash": hash}}}),
+                );
             }),
             fine,
         ),
@@ -139,7 +167,8 @@ fn each_attempt_says_the_same() {
     files_stage(&root, late).run().expect_code(0);
     let fresh = machine();
     files_stage(&fresh, late).run().expect_code(0);
-    Snapshot::of(fresh.path(), Look::Outcome).assert_same(&Snapshot::of(root.path(), Look::Outcome), "served");
+    Snapshot::of(fresh.path(), Look::Outcome)
+        .assert_same(&Snapshot::of(root.path(), Look::Outcome), "served");
 }
 
 #[test]
@@ -170,15 +199,21 @@ fn a_full_disk_says_the_same_each_time_and_goes_on_when_there_is_room() {
     let ran = private::run(scratch.path(), "", &Program::new("sh").args(["-euc", &script])).run();
     ran.expect_code(0);
     let said = |attempt: usize| read(&root.beside().join(format!("said.{attempt}")));
-    assert!(said(1).contains("No space left on device") && said(1).contains("zz/big"), "{}", said(1));
+    assert!(
+        said(1).contains("No space left on device") && said(1).contains("zz/big"),
+        "{}",
+        said(1)
+    );
     assert_eq!(said(1), said(2));
     assert_eq!(said(2), said(3));
     let sizes: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(sizes[1], sizes[2], "the record grows");
     let fresh = machine();
     files_stage(&fresh, &config).run().expect_code(0);
-    Snapshot::of(fresh.path(), Look::Outcome)
-        .assert_same(&Snapshot::of(&root.beside().join("end"), Look::Outcome), "once there is room");
+    Snapshot::of(fresh.path(), Look::Outcome).assert_same(
+        &Snapshot::of(&root.beside().join("end"), Look::Outcome),
+        "once there is room",
+    );
 }
 
 /// The config is mended where the machine gets it from, and what it says now is what counts.
@@ -225,15 +260,28 @@ fn another_config_is_converged_to() {
     }));
     let root = machine();
     digest(&files_stage(&root, &first).run(), &root);
-    assert_eq!(read(&root.at("opt/file")), "first", "the first attempt had come so far");
+    assert_eq!(
+        read(&root.at("opt/file")),
+        "first",
+        "the first attempt had come so far"
+    );
     let ran = files_stage(&root, &second).run();
     ran.expect_code(0);
-    assert!(ran.stdout.contains("an earlier run with another config did not finish"), "{ran}");
+    assert!(
+        ran.stdout
+            .contains("an earlier run with another config did not finish"),
+        "{ran}"
+    );
     let fresh = machine();
     files_stage(&fresh, &second).run().expect_code(0);
-    Snapshot::of(fresh.path(), Look::Outcome).assert_same(&Snapshot::of(root.path(), Look::Outcome), "converged");
+    Snapshot::of(fresh.path(), Look::Outcome)
+        .assert_same(&Snapshot::of(root.path(), Look::Outcome), "converged");
     let report: Value = serde_json::from_str(&read(&root.at("etc/.ignition-result.json"))).unwrap();
-    assert_eq!(report["previousReport"], Value::Null, "the first attempt has provisioned nothing");
+    assert_eq!(
+        report["previousReport"],
+        Value::Null,
+        "the first attempt has provisioned nothing"
+    );
 }
 
 /// The first config has come to its end but for the last steps: its report, presets and units are there.
@@ -245,21 +293,35 @@ fn another_config_after_an_attempt_that_was_killed_at_its_end() {
     let unit = |enabled: bool| json!({"systemd": {"units": [{"name": "a.service", "enabled": enabled, "contents": "[Unit]\n"}]}});
     let with_append = |text: &str, enabled: bool| {
         let mut sections = unit(enabled);
-        sections["storage"] = json!({"files": [{"path": "/etc/hosts", "append": [{"source": format!("data:,{text}%0A")}]}]});
+        sections["storage"] =
+            json!({"files": [{"path": "/etc/hosts", "append": [{"source": format!("data:,{text}%0A")}]}]});
         config(sections)
     };
     let root = machine();
     let killed = files_stage(&root, &with_append("first", true))
-        .under(["strace", "-qq", "-o", "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:signal=SIGKILL:when=1"])
+        .under([
+            "strace",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=syncfs",
+            "-e",
+            "inject=syncfs:signal=SIGKILL:when=1",
+        ])
         .run();
     assert_eq!(killed.signal, Some(9), "{killed}");
     assert!(root.at("etc/.ignition-result.json").exists() && record(&root).exists());
-    files_stage(&root, &with_append("second", false)).run().expect_code(0);
+    files_stage(&root, &with_append("second", false))
+        .run()
+        .expect_code(0);
     // Nothing of the first is left where the second says something else.
     assert_eq!(read(&root.at("etc/hosts")), "zero\nsecond\n");
     let preset = "etc/systemd/system-preset/20-ignition.preset";
     let fresh = machine();
-    files_stage(&fresh, &with_append("second", false)).run().expect_code(0);
+    files_stage(&fresh, &with_append("second", false))
+        .run()
+        .expect_code(0);
     assert_eq!(read(&root.at(preset)), read(&fresh.at(preset)));
     let report: Value = serde_json::from_str(&read(&root.at("etc/.ignition-result.json"))).unwrap();
     assert_eq!(report["previousReport"], Value::Null);

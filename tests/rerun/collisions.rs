@@ -83,7 +83,10 @@ fn all_collisions_are_told_and_nothing_is_written() {
     }
     // The log has those for which the digest has no room, too.
     for place in ["storage.files[0]", "storage.files[1]", "storage.links[0]"] {
-        assert!(ran.stdout.contains(&format!("also {place}.path (")), "{place}: {ran}");
+        assert!(
+            ran.stdout.contains(&format!("also {place}.path (")),
+            "{place}: {ran}"
+        );
     }
     before.assert_same(&Snapshot::of(root.path(), Look::Strict), "refused");
     assert!(!record(&root).exists());
@@ -100,7 +103,10 @@ fn all_collisions_are_told_and_nothing_is_written() {
     }
     let ran = plan.clone().args(["--rerun", "converge"]).run();
     ran.expect_code(3);
-    assert!(ran.stdout.contains("/etc/one") && !ran.stdout.contains("precious"), "{ran}");
+    assert!(
+        ran.stdout.contains("/etc/one") && !ran.stdout.contains("precious"),
+        "{ran}"
+    );
     dry.arg("-rerun=converge").run().expect_code(0);
     plan.arg("--rerun=nonsense").run().expect_code(1);
     before.assert_same(&Snapshot::of(root.path(), Look::Strict), "planned");
@@ -112,7 +118,10 @@ fn a_converging_run_overwrites_what_the_config_names_and_leaves_the_rest() {
         return;
     }
     let root = provisioned();
-    files_stage(&root, &second()).arg("-rerun=converge").run().expect_code(0);
+    files_stage(&root, &second())
+        .arg("-rerun=converge")
+        .run()
+        .expect_code(0);
     let modes = |path: &str| crate::rerun::stages::mode(&root.at(path));
     assert_eq!(read(&root.at("etc/one")), "uno");
     assert_eq!(modes("etc/two"), 0o644, "as on a new machine");
@@ -122,15 +131,27 @@ fn a_converging_run_overwrites_what_the_config_names_and_leaves_the_rest() {
     assert_eq!(modes("srv/data"), 0o755);
     assert_eq!(fs::read_link(root.at("etc/link")).unwrap().to_str(), Some("two"));
     assert_eq!(read(&root.at("etc/hosts")), "127.0.0.1 localhost\n10.0.0.1 web\n");
-    assert_eq!(read(&root.at("home/web/.ssh/authorized_keys.d/ignition")), "ssh-ed25519 B\n");
+    assert_eq!(
+        read(&root.at("home/web/.ssh/authorized_keys.d/ignition")),
+        "ssh-ed25519 B\n"
+    );
     assert_eq!(read(&root.at(PRESET)), "enable a.service\n");
     assert!(read(&root.at("etc/systemd/system/a.service")).contains("/bin/false"));
     let report: Value = serde_json::from_str(&read(&root.at("etc/.ignition-result.json"))).unwrap();
-    assert!(report["previousReport"]["provisioningBootID"].is_string(), "{report}");
+    assert!(
+        report["previousReport"]["provisioningBootID"].is_string(),
+        "{report}"
+    );
     // And again: nothing grows, nothing is refused.
     let once = Snapshot::of(root.path(), Look::Outcome).without("etc/.ignition-result.json");
-    files_stage(&root, &second()).arg("-rerun=converge").run().expect_code(0);
-    once.assert_same(&Snapshot::of(root.path(), Look::Outcome).without("etc/.ignition-result.json"), "again");
+    files_stage(&root, &second())
+        .arg("-rerun=converge")
+        .run()
+        .expect_code(0);
+    once.assert_same(
+        &Snapshot::of(root.path(), Look::Outcome).without("etc/.ignition-result.json"),
+        "again",
+    );
 }
 
 #[test]
@@ -140,14 +161,22 @@ fn a_directory_that_is_full_is_the_configs_to_give_up() {
     }
     let root = provisioned();
     let entry = |overwrite: bool| {
-        config(json!({"storage": {"files": [{"path": "/srv/data", "overwrite": overwrite, "contents": {"source": "data:,x"}}]}}))
+        config(
+            json!({"storage": {"files": [{"path": "/srv/data", "overwrite": overwrite, "contents": {"source": "data:,x"}}]}}),
+        )
     };
     let before = Snapshot::of(root.path(), Look::Strict);
     let ran = files_stage(&root, &entry(false)).arg("-rerun=converge").run();
     let said = digest(&ran, &root);
-    assert!(said.contains("directory is there already") && !said.contains("rerun"), "{said}");
+    assert!(
+        said.contains("directory is there already") && !said.contains("rerun"),
+        "{said}"
+    );
     before.assert_same(&Snapshot::of(root.path(), Look::Strict), "refused");
-    files_stage(&root, &entry(true)).arg("-rerun=converge").run().expect_code(0);
+    files_stage(&root, &entry(true))
+        .arg("-rerun=converge")
+        .run()
+        .expect_code(0);
     assert!(root.at("srv/data").is_file());
 }
 
@@ -167,7 +196,10 @@ fn a_hundred_collisions_are_all_in_the_log_and_the_digest_stays_short() {
     let ran = files_stage(&root, &config(json!({"storage": {"files": files}}))).run();
     let said = digest(&ran, &root);
     assert_eq!(said.lines().count(), 15, "{said}");
-    assert!(said.contains(" more errors\n") && !said.contains("rerun"), "{said}");
+    assert!(
+        said.contains(" more errors\n") && !said.contains("rerun"),
+        "{said}"
+    );
     assert_eq!(ran.stdout.matches(" also storage.files[").count(), 200, "{ran}");
 }
 
@@ -179,7 +211,10 @@ fn the_kernel_command_line_decides() {
     }
     let failing = |config: &Value| {
         let mut config = config.clone();
-        config["passwd"]["users"].as_array_mut().unwrap().push(json!({"name": "clash", "uid": 0}));
+        config["passwd"]["users"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "clash", "uid": 0}));
         config
     };
     let run = |root: &Root, config: &Value, parameter: &str| {
@@ -205,7 +240,9 @@ fn the_kernel_command_line_decides() {
         }
         let setup = format!("mount --bind {} /proc/cmdline\n", at("cmdline").display());
         let scratch = tempfile::tempdir().unwrap();
-        private::run(scratch.path(), &setup, &stage("fetch")).run().expect_code(0);
+        private::run(scratch.path(), &setup, &stage("fetch"))
+            .run()
+            .expect_code(0);
         let scratch = tempfile::tempdir().unwrap();
         private::run(scratch.path(), &setup, &stage("files")).run()
     };
@@ -214,7 +251,9 @@ fn the_kernel_command_line_decides() {
     let ran = run(&root, &second(), "ignition.rerun=convurge");
     ran.expect_code(1);
     assert!(
-        ran.stdout.contains("ignition.rerun=convurge on the kernel command line is ignored: write converge or strict"),
+        ran.stdout.contains(
+            "ignition.rerun=convurge on the kernel command line is ignored: write converge or strict"
+        ),
         "{ran}"
     );
     run(&root, &second(), "ignition.rerun=converge").expect_code(0);
@@ -226,7 +265,11 @@ fn the_kernel_command_line_decides() {
     let before = Snapshot::of(root.path(), Look::Strict);
     let ran = run(&root, &first(), "ignition.rerun=strict");
     ran.expect_code(1);
-    assert!(ran.stderr.contains("an earlier run with another config did not finish"), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("an earlier run with another config did not finish"),
+        "{ran}"
+    );
     before.assert_same(&Snapshot::of(root.path(), Look::Strict), "strict");
     let ran = run(&root, &first(), "");
     ran.expect_code(0);
@@ -242,8 +285,16 @@ fn what_a_selective_reset_leaves_is_worked_on() {
     }
     let original = Root::system();
     original.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444);
-    original.file("usr/share/baselayout/passwd", "core:x:500:500:Core:/home/core:/bin/bash\nroot:x:0:0:root:/root:/bin/bash\n", 0o644);
-    original.file("usr/share/baselayout/group", "core:x:500:\nroot:x:0:\ndocker:x:233:core\n", 0o644);
+    original.file(
+        "usr/share/baselayout/passwd",
+        "core:x:500:500:Core:/home/core:/bin/bash\nroot:x:0:0:root:/root:/bin/bash\n",
+        0o644,
+    );
+    original.file(
+        "usr/share/baselayout/group",
+        "core:x:500:\nroot:x:0:\ndocker:x:233:core\n",
+        0o644,
+    );
     let config = |text: &str| {
         config(json!({
             "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 A"], "groups": ["docker"]}]},
@@ -264,7 +315,11 @@ fn what_a_selective_reset_leaves_is_worked_on() {
     let script = r#"cd "$1"; find . -xdev -depth ! -path . ! -path './usr*' ! -path './mydata/data' ! -path './var/log*' \
         ! -path './etc/ssh/ssh_host_*' ! -path ./.reprovision-marker \( -type d -exec rmdir --ignore-fail-on-non-empty {} + -o -delete \); \
         rm -f etc/machine-id"#;
-    Program::new("sh").args(["-euc", script, "sh"]).arg(root.path()).run().expect_code(0);
+    Program::new("sh")
+        .args(["-euc", script, "sh"])
+        .arg(root.path())
+        .run()
+        .expect_code(0);
     assert!(!root.at("etc/passwd").exists() && !root.at("etc/.ignition-result.json").exists());
     let ran = files_stage(&root, &config("v2")).run();
     ran.expect_code(0);
@@ -280,7 +335,10 @@ fn what_a_selective_reset_leaves_is_worked_on() {
         assert_eq!(read(&root.at(path)), text, "{path}: {ran}");
     }
     assert!(root.at("etc/systemd/system/test.service").exists());
-    assert!(!root.at("etc/machine-id").exists(), "systemd makes it, and goes by the presets then");
+    assert!(
+        !root.at("etc/machine-id").exists(),
+        "systemd makes it, and goes by the presets then"
+    );
     let report: Value = serde_json::from_str(&read(&root.at("etc/.ignition-result.json"))).unwrap();
     assert_eq!(report["previousReport"], Value::Null);
 }

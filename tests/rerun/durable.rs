@@ -22,7 +22,18 @@ fn everything_is_synced_before_the_record_goes() {
     }));
     let calls = "trace=renameat,renameat2,syncfs,fsync,fdatasync,unlinkat";
     files_stage(&root, &config)
-        .under(["strace", "-qq", "-e", "signal=none", "-s", "200", "-e", calls, "-o", trace.to_str().unwrap()])
+        .under([
+            "strace",
+            "-qq",
+            "-e",
+            "signal=none",
+            "-s",
+            "200",
+            "-e",
+            calls,
+            "-o",
+            trace.to_str().unwrap(),
+        ])
         .run()
         .expect_code(0);
     let calls = strace::read(&trace);
@@ -37,9 +48,15 @@ fn everything_is_synced_before_the_record_goes() {
     let record = last("unlinkat", ".ignition-progress");
     assert!(result < synced && synced < record, "{result} {synced} {record}");
     // That the record is gone is durable, too: were it there at a later run, that one would take files for its own.
-    assert!(calls[record..].iter().any(|call| call.name == "fsync"), "the removal is not synced");
+    assert!(
+        calls[record..].iter().any(|call| call.name == "fsync"),
+        "the removal is not synced"
+    );
     // Nothing is written after the sync.
-    let late: Vec<_> = calls[synced..].iter().filter(|call| call.name.starts_with("rename") && !call.rest.contains("/tmp/")).collect();
+    let late: Vec<_> = calls[synced..]
+        .iter()
+        .filter(|call| call.name.starts_with("rename") && !call.rest.contains("/tmp/"))
+        .collect();
     assert!(late.is_empty(), "{late:?}");
 }
 
@@ -61,7 +78,11 @@ fn the_result_file_to_the_letter() {
     assert_eq!(lines.len(), 5, "{first}");
     assert_eq!(lines[0], "{");
     assert_eq!(lines[1], format!("  \"provisioningBootID\": \"{boot}\","));
-    let date = lines[2].strip_prefix("  \"provisioningDate\": \"").unwrap().strip_suffix("\",").unwrap();
+    let date = lines[2]
+        .strip_prefix("  \"provisioningDate\": \"")
+        .unwrap()
+        .strip_suffix("\",")
+        .unwrap();
     assert_eq!(lines[3], "  \"userConfigProvided\": true");
     assert_eq!(lines[4], "}");
     assert!(first.ends_with("}\n"));
@@ -71,11 +92,21 @@ fn the_result_file_to_the_letter() {
         .map(|letter| if letter.is_ascii_digit() { '0' } else { letter })
         .collect();
     assert!(
-        ["0000-00-00T00:00:00Z", "0000-00-00T00:00:00+00:00", "0000-00-00T00:00:00-00:00"].contains(&shape.as_str()),
+        [
+            "0000-00-00T00:00:00Z",
+            "0000-00-00T00:00:00+00:00",
+            "0000-00-00T00:00:00-00:00"
+        ]
+        .contains(&shape.as_str()),
         "{date}"
     );
     assert_eq!(mode(&root.at("etc/.ignition-result.json")), 0o600);
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(root.at("etc/.ignition-result.json")).unwrap()), 0);
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::uid(
+            &std::fs::metadata(root.at("etc/.ignition-result.json")).unwrap()
+        ),
+        0
+    );
     let second = run();
     assert!(
         second.contains(&format!("true,\n  \"previousReport\": {{\n    \"provisioningBootID\": \"{boot}\",\n    \"provisioningDate\": \"{date}\"")),

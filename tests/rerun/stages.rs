@@ -109,7 +109,10 @@ fn a_filesystem_that_cannot_be_made() {
         .map(|_| {
             let ran = boot(&root, &with_small("xfs"));
             ran.expect_code(1);
-            assert!(ran.stderr.contains("stage:     disks") && ran.stderr.contains("mkfs.xfs"), "{ran}");
+            assert!(
+                ran.stderr.contains("stage:     disks") && ran.stderr.contains("mkfs.xfs"),
+                "{ran}"
+            );
             ran.stderr
         })
         .collect();

@@ -70,3 +70,12 @@ pub(crate) fn with_consoles(consoles: &[(&str, Option<&Path>)], initrd: bool) ->
     };
     setup
 }
+
+/// A line in place of a virtio port of this name.
+pub(crate) fn as_virtio_port(name: &str, line: &Path) -> String {
+    let line = line.strip_prefix("/dev").unwrap().display();
+    format!(
+        "mkdir -p /dev/virtio-ports; touch /dev/virtio-ports/{name}\n\
+         mount --bind $scratch/dev/{line} /dev/virtio-ports/{name}\n"
+    )
+}

@@ -110,7 +110,8 @@ fn lines_are_not_repeated_and_keys_not_overwritten() {
     assert!(planned(&scene, &fake).is_ok());
 }
 
-const OLD: &[u8] = b"# image\ndata UUID=0aF-1 /etc/luks/data luks\ntang\tUUID=old none luks\nother UUID=x none\n";
+const OLD: &[u8] =
+    b"# image\ndata UUID=0aF-1 /etc/luks/data luks\ntang\tUUID=old none luks\nother UUID=x none\n";
 
 /// Of two lines with one name systemd takes the first, whose volume is gone.
 #[test]
@@ -121,10 +122,16 @@ fn lines_of_volumes_that_were_made_anew_go() {
     };
     let fake = machine().file("/etc/crypttab", OLD);
     let mut scene = volumes();
-    assert!(crypttab(&scene, &fake).contains("0aF-1"), "the image's own lines stay, as upstream does it");
+    assert!(
+        crypttab(&scene, &fake).contains("0aF-1"),
+        "the image's own lines stay, as upstream does it"
+    );
     scene.progress.config = Some(Digest::of(b"config"));
     let text = crypttab(&scene, &fake);
-    assert!(text.starts_with("# image\nother UUID=x none\ndata UUID=uuid-data "), "{text}");
+    assert!(
+        text.starts_with("# image\nother UUID=x none\ndata UUID=uuid-data "),
+        "{text}"
+    );
     assert_eq!(text.matches("\ntang").count(), 1, "{text}");
 }
 
@@ -137,13 +144,28 @@ fn a_converging_run_keeps_an_old_key_under_the_uuid_of_its_volume() {
     let overlay = after(&fake, &planned(&scene, &fake).unwrap());
     let read = |path: &str| overlay.read(&path.into(), 1000).unwrap().unwrap();
     assert_eq!(read("/etc/luks/data.0aF-1"), b"old key");
-    assert_eq!(overlay.node(&"/etc/luks/data.0aF-1".into()).unwrap().unwrap().mode, 0o600);
+    assert_eq!(
+        overlay
+            .node(&"/etc/luks/data.0aF-1".into())
+            .unwrap()
+            .unwrap()
+            .mode,
+        0o600
+    );
     assert_eq!(read("/etc/luks/data"), b"canary");
-    assert_eq!(String::from_utf8_lossy(&read("/etc/crypttab")).matches("data").count(), 3);
+    assert_eq!(
+        String::from_utf8_lossy(&read("/etc/crypttab"))
+            .matches("data")
+            .count(),
+        3
+    );
     assert_eq!(changes(&planned(&scene, &overlay).unwrap()), Vec::<String>::new());
     for (fake, why) in [
         (key(machine()), "does not tell of which volume"),
-        (key(machine().file("/etc/crypttab", b"data UUID=../x /etc/luks/data luks\n")), "does not tell"),
+        (
+            key(machine().file("/etc/crypttab", b"data UUID=../x /etc/luks/data luks\n")),
+            "does not tell",
+        ),
         (
             key(machine().file("/etc/crypttab", OLD)).file("/etc/luks/data.0aF-1", b"older"),
             "and so does /etc/luks/data.0aF-1",

@@ -65,9 +65,8 @@ fn everything_in_the_way_is_told_at_once() {
         .map(|error| format!("{}: {}", error.pointer, error.problem))
         .collect();
     let again = "; or run again with ignition.rerun=converge on the kernel command line";
-    let replace = |what| {
-        format!("set \"overwrite\": true to replace it with {what}, or choose another path{again}")
-    };
+    let replace =
+        |what| format!("set \"overwrite\": true to replace it with {what}, or choose another path{again}");
     assert_eq!(
         all,
         [
@@ -86,7 +85,10 @@ fn everything_in_the_way_is_told_at_once() {
         ]
     );
     assert_eq!(further.rest.phase, Phase::Nodes);
-    assert_eq!(lines(&further.rest.steps), "create: write /fine 0644 0:0  @ storage.files[3]\n");
+    assert_eq!(
+        lines(&further.rest.steps),
+        "create: write /fine 0644 0:0  @ storage.files[3]\n"
+    );
 }
 
 #[test]
@@ -96,7 +98,8 @@ fn a_converging_run_replaces_what_can_be_lost() {
         let error = planned(&scene(storage, Rerun::Converge), &old_machine()).unwrap_err();
         error.problem.to_string()
     };
-    let file = |path: &str| format!(r#"{{"files": [{{"path": "{path}", "contents": {{"source": "data:,new"}}}}]}}"#);
+    let file =
+        |path: &str| format!(r#"{{"files": [{{"path": "{path}", "contents": {{"source": "data:,new"}}}}]}}"#);
     // Owner and mode are those of a new file, too.
     assert_eq!(
         run(&file("/file")),
@@ -112,19 +115,37 @@ fn a_converging_run_replaces_what_can_be_lost() {
     assert_eq!(run(&file("/empty")).len(), 2);
     for path in ["/full", "/pipe"] {
         let said = refused(&file(path));
-        assert!(said.contains("is there already") && !said.contains("rerun"), "{said}");
+        assert!(
+            said.contains("is there already") && !said.contains("rerun"),
+            "{said}"
+        );
     }
     for (storage, steps) in [
-        (r#"{"directories": [{"path": "/file"}, {"path": "/link"}, {"path": "/full"}]}"#, 4),
-        (r#"{"links": [{"path": "/file", "target": "x"}, {"path": "/link", "target": "x"}, {"path": "/empty", "target": "x"}]}"#, 6),
-        (r#"{"links": [{"path": "/link", "target": "/file", "hard": true}]}"#, 2),
+        (
+            r#"{"directories": [{"path": "/file"}, {"path": "/link"}, {"path": "/full"}]}"#,
+            4,
+        ),
+        (
+            r#"{"links": [{"path": "/file", "target": "x"}, {"path": "/link", "target": "x"}, {"path": "/empty", "target": "x"}]}"#,
+            6,
+        ),
+        (
+            r#"{"links": [{"path": "/link", "target": "/file", "hard": true}]}"#,
+            2,
+        ),
         // What the config says nothing about stays.
-        (r#"{"files": [{"path": "/file"}, {"path": "/log"}], "links": [{"path": "/link", "target": "elsewhere"}]}"#, 0),
+        (
+            r#"{"files": [{"path": "/file"}, {"path": "/log"}], "links": [{"path": "/link", "target": "elsewhere"}]}"#,
+            0,
+        ),
     ] {
         assert_eq!(run(storage).len(), steps, "{storage}: {:?}", run(storage));
     }
     // With its own word the config may take a directory that is full.
-    assert_eq!(run(r#"{"files": [{"path": "/full", "overwrite": true}]}"#).len(), 2);
+    assert_eq!(
+        run(r#"{"files": [{"path": "/full", "overwrite": true}]}"#).len(),
+        2
+    );
 }
 
 #[test]
@@ -137,7 +158,11 @@ fn a_converging_run_appends_once() {
     assert_eq!(append(there, Rerun::Converge), Vec::<String>::new());
     assert_eq!(append(there, Rerun::Refuse).len(), 1, "as upstream does it");
     assert_eq!(append(r#"{"source": "data:,one%0A"}"#, Rerun::Converge).len(), 1);
-    assert_eq!(append(r#"{"source": "http://h/x"}"#, Rerun::Converge).len(), 1, "nobody knows");
+    assert_eq!(
+        append(r#"{"source": "http://h/x"}"#, Rerun::Converge).len(),
+        1,
+        "nobody knows"
+    );
 }
 
 /// The first attempt had another config. What it made is planned as if it was not there.
@@ -172,15 +197,32 @@ fn what_an_unfinished_run_with_another_config_made_is_planned_anew() {
     );
     assert_eq!(
         run(r#"{"directories": [{"path": "/tree/in"}]}"#),
-        ["modify (owner 7 to 0, group 7 to 0, mode 0700 to 0755): access /tree/in 0755 0:0 @ storage.directories[0]"]
+        [
+            "modify (owner 7 to 0, group 7 to 0, mode 0700 to 0755): access /tree/in 0755 0:0 @ storage.directories[0]"
+        ]
     );
-    assert_eq!(run(r#"{"files": [{"path": "/tree"}]}"#).len(), 2, "with all that it made in it");
+    assert_eq!(
+        run(r#"{"files": [{"path": "/tree"}]}"#).len(),
+        2,
+        "with all that it made in it"
+    );
     assert_eq!(run(r#"{"files": [{"path": "/tree/link"}]}"#).len(), 2);
-    assert_eq!(run(r#"{"links": [{"path": "/tree/in/file", "target": "y"}]}"#).len(), 2);
+    assert_eq!(
+        run(r#"{"links": [{"path": "/tree/in/file", "target": "y"}]}"#).len(),
+        2
+    );
     // What somebody else put there is not lost.
     let with_more = view().file("/tree/in/else", b"y");
-    let error = planned(&after_another(r#"{"files": [{"path": "/tree"}]}"#, &files, &directories), &with_more).unwrap_err();
-    assert!(error.problem.to_string().contains("directory is there already"), "{}", error.problem);
+    let error = planned(
+        &after_another(r#"{"files": [{"path": "/tree"}]}"#, &files, &directories),
+        &with_more,
+    )
+    .unwrap_err();
+    assert!(
+        error.problem.to_string().contains("directory is there already"),
+        "{}",
+        error.problem
+    );
 }
 
 /// What another config appended can be told from what was there before.
@@ -191,15 +233,24 @@ fn an_append_of_another_config_gives_way() {
         let storage = format!(r#"{{"files": [{{"path": "/f", "append": [{{"source": "{part}"}}]}}]}}"#);
         let mut scene = scene(&storage, Rerun::Refuse);
         scene.progress.config = Some(Digest::of(b"another"));
-        scene.progress.appended.insert("/f".into(), vec![(Digest::of(b"oldtheirs"), kept), (Digest::of(b"x"), 0)]);
+        scene.progress.appended.insert(
+            "/f".into(),
+            vec![(Digest::of(b"oldtheirs"), kept), (Digest::of(b"x"), 0)],
+        );
         changed(&scene, &view)
     };
-    assert_eq!(run("data:,theirs", 3), Vec::<String>::new(), "it asks for the same");
+    assert_eq!(
+        run("data:,theirs", 3),
+        Vec::<String>::new(),
+        "it asks for the same"
+    );
     for part in ["data:,mine", "data:,theirs2", "data:,"] {
         let steps = run(part, 3);
         assert!(
             steps.len() == 1
-                && steps[0].starts_with("modify (what an unfinished run appended gives way): append after 3 /f 0644 0:0 "),
+                && steps[0].starts_with(
+                    "modify (what an unfinished run appended gives way): append after 3 /f 0644 0:0 "
+                ),
             "{steps:?}"
         );
     }
@@ -214,7 +265,10 @@ fn an_append_of_another_config_is_not_taken_for_this_ones() {
     let mut scene = scene(storage, Rerun::Refuse);
     let (this, other) = (Digest::of(b"this"), Digest::of(b"other"));
     scene.progress.config = Some(other);
-    scene.progress.files.insert("/f".into(), vec![Digest::of(b"oldtheirs")]);
+    scene
+        .progress
+        .files
+        .insert("/f".into(), vec![Digest::of(b"oldtheirs")]);
     let mut by_other = scene.progress.clone();
     scene.progress = by_other.clone().seen_by(this);
     assert_eq!(changed(&scene, &view).len(), 1);
@@ -229,6 +283,12 @@ fn an_append_of_another_config_is_not_taken_for_this_ones() {
 
 #[test]
 fn a_finished_run_is_no_leave() {
-    let plan = planned(&scene(r#"{"files": [{"path": "/file"}]}"#, Rerun::Refuse), &old_machine()).unwrap();
-    assert!(matches!(plan.steps.as_slice(), [step] if step.change.keeps() && matches!(step.action, Action::SetAccess { .. })));
+    let plan = planned(
+        &scene(r#"{"files": [{"path": "/file"}]}"#, Rerun::Refuse),
+        &old_machine(),
+    )
+    .unwrap();
+    assert!(
+        matches!(plan.steps.as_slice(), [step] if step.change.keeps() && matches!(step.action, Action::SetAccess { .. }))
+    );
 }

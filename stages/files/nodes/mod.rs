@@ -354,7 +354,10 @@ fn appended_since(
     };
     let there = planner.view().read(path, APPENDED_MAX).at(pointer)?;
     let since = usize::try_from(kept).ok();
-    let since = there.as_deref().zip(since).and_then(|(there, kept)| there.get(kept..));
+    let since = there
+        .as_deref()
+        .zip(since)
+        .and_then(|(there, kept)| there.get(kept..));
     Ok(since == Some(&bytes))
 }
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::config::types::Config;
 use crate::plan::check::check;
 use crate::plan::predict::predict;
-use crate::stages::{Progress, Rerun};
 use crate::stages::files::{RunFacts, StateFacts};
+use crate::stages::{Progress, Rerun};
 use crate::view::fake::FakeView;
 use crate::view::{Digest, Overlay};
 

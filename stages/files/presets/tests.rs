@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::{entries, instance, plan};
 use crate::plan::Step;
-use crate::stages::{PlanError, Rerun};
 use crate::stages::files::scene::{Scene, after, changes, lines, refusal};
+use crate::stages::{PlanError, Rerun};
 use crate::view::fake::FakeView;
 use crate::view::{Digest, Enabled, NodeKind, View};
 
@@ -186,12 +186,19 @@ fn an_earlier_run_does_not_win() {
         read(&overlay)
     };
     assert!(run(&scene).starts_with(old), "as upstream does it");
-    let renewed = "enable b.service\nenable other.service\n# a.service\nenable c.service\nenable t@.service 1\n";
+    let renewed =
+        "enable b.service\nenable other.service\n# a.service\nenable c.service\nenable t@.service 1\n";
     scene.rerun = Rerun::Converge;
     assert_eq!(run(&scene), renewed);
     scene.rerun = Rerun::Refuse;
     scene.progress.config = Some(Digest::of(b"another"));
     assert_eq!(run(&scene), renewed);
+    scene.progress.config = None;
+    let provisioned = FakeView::new()
+        .file(FILE, old.as_bytes())
+        .file("/etc/.ignition-result.json", b"{}");
+    let steps = plan(&scene.input(), &provisioned).unwrap().steps;
+    assert_eq!(read(&after(&provisioned, &steps)), renewed);
 }
 
 #[test]
