@@ -262,7 +262,7 @@ impl<'a> Planner<'a> {
         let digest = self.overlay.digest(path).at(cause)?;
         Ok(match digest {
             FileDigest::Known(digest) => self.progress.kept_before(path, digest),
-            _ => None,
+            FileDigest::Unknown => None,
         })
     }
 
