@@ -46,6 +46,7 @@ pub fn plan(
                 wipe: disk.wipe_table == Some(true),
                 before: Vec::new(),
                 after: Vec::new(),
+                lost: BTreeMap::new(),
                 table: None,
                 writes: Vec::new(),
             };
@@ -97,13 +98,22 @@ pub fn plan(
             (None, true) => Vec::new(),
             (None, false) => before.clone(),
         };
-        let change = change(&decided, &scan, &before, steps.devices(), &found.node, &named)?;
+        let lost = lost(&decided, &before, &cause);
+        let change = change(
+            &decided,
+            &scan,
+            (&before, &lost),
+            steps.devices(),
+            &found.node,
+            &named,
+        )?;
         let action = WriteTable {
             device: disk.device.clone(),
             node: found.node.clone(),
             wipe: decided.wipe,
             before,
             after,
+            lost,
             writes: if decided.changes() {
                 decided.writes(&scan)
             } else {
@@ -148,10 +158,27 @@ fn refused(cause: &Pointer, refusal: &Refusal) -> PlanError {
     refuse(place, what, refusal.reason.advice())
 }
 
+/// The partitions that go, each with the place in the config that asks for it.
+fn lost(decided: &Partitioning, before: &[Row], cause: &Pointer) -> BTreeMap<u32, Pointer> {
+    let asks = |row: &Row| {
+        if decided.wipe {
+            return Some(cause.key("wipeTable"));
+        }
+        let decision = decided.decisions.iter().find(|decision| {
+            decision.number == row.number
+                && matches!(decision.action, Decided::Delete { .. } | Decided::Recreate { .. })
+        })?;
+        let entry = cause.key("partitions").index(decision.index);
+        Some(entry.key("wipePartitionEntry"))
+    };
+    let lost = before.iter().filter_map(|row| Some((row.number, asks(row)?)));
+    lost.collect()
+}
+
 fn change(
     decided: &Partitioning,
     scan: &Scan,
-    before: &[Row],
+    (before, going): (&[Row], &BTreeMap<u32, Pointer>),
     devices: &dyn Devices,
     node: &str,
     cause: &Pointer,
@@ -164,13 +191,7 @@ fn change(
     let mut lost = Vec::new();
     let gone: Vec<&Row> = before
         .iter()
-        .filter(|row| {
-            decided.wipe
-                || decided.decisions.iter().any(|decision| {
-                    decision.number == row.number
-                        && matches!(decision.action, Decided::Delete { .. } | Decided::Recreate { .. })
-                })
-        })
+        .filter(|row| going.contains_key(&row.number))
         .collect();
     let parts = devices.partitions(node).map_err(at(cause))?;
     for row in &gone {

@@ -8,6 +8,7 @@ use crate::report::Pointer;
 use crate::stages::{Phase, PlanError, Stage};
 use crate::view::{Node, Owner, RootPath, View};
 
+use super::contents::Contents;
 use super::place::{At as _, root_access};
 use super::planner::Planner;
 use super::units::check_name;
@@ -78,26 +79,37 @@ fn write_key(
     luks: &Luks,
     at: &Pointer,
 ) -> Result<(), PlanError> {
-    let Some(url) = input.state.luks_key_files.get(&luks.name) else {
-        return Err(refuse(
-            at.clone(),
-            format!("the state file has no key for {}", luks.name),
-            "run the disks stage first, with the same state file",
-        ));
+    let state = &input.state;
+    let contents = match (
+        state.luks_key_files.get(&luks.name),
+        state.planned_keys.get(&luks.name),
+    ) {
+        (Some(url), _) => Contents::known(decode(url, at)?),
+        (None, Some(planned)) => Contents(vec![planned.clone()]),
+        (None, None) => {
+            return Err(refuse(
+                at.clone(),
+                format!("the state file has no key for {}", luks.name),
+                "run the disks stage first, with the same state file",
+            ));
+        }
     };
-    let bytes = decode(url, at)?;
     let directory = planner.follow(&RootPath::from(KEYS), at)?;
     planner.make_parents(&directory, at)?;
     planner.make_levels(&directory, &root_access(0o700), at)?;
     let path = planner.resolve(&key_path(luks), at)?;
-    if planner.node(&path, at)?.is_some() && !planner.was_written(&path, at)? {
+    let there = planner.node(&path, at)?;
+    if there.is_some() && !planner.was_written(&path, at)? {
         return Err(refuse(
             at.clone(),
             format!("{path} exists already"),
             "remove it: it is the key of another volume, and would be lost",
         ));
     }
-    planner.put_file(&path, bytes, root_access(0o600), at)
+    if there.as_ref().is_some_and(Node::is_directory) {
+        return planner.put_file(&path, Vec::new(), root_access(0o600), at);
+    }
+    planner.write_file(&path, there.as_ref(), contents, root_access(0o600), at)
 }
 
 fn add_to_crypttab(
