@@ -21,6 +21,8 @@ pub struct Found<'d> {
     pub is_entry: bool,
     /// What the merged config has there; none if nobody says it
     pub node: Option<Node<'d>>,
+    /// The first spec that has it
+    pub since: Version,
 }
 
 /// There is no such place.
@@ -145,6 +147,7 @@ pub fn find<'d>(text: &str, root: Node<'d>) -> Result<(Pointer, Found<'d>), NotF
         field: None,
         is_entry: false,
         node: Some(root),
+        since: Version::V3_0,
     };
     for part in parts(text) {
         match inside {
@@ -165,6 +168,7 @@ pub fn find<'d>(text: &str, root: Node<'d>) -> Result<(Pointer, Found<'d>), NotF
                     field: Some((shape, field)),
                     is_entry: false,
                     node: found.node.and_then(|node| node.get(field.name)),
+                    since: found.since.max(field.since),
                 };
                 inside = In::field(field);
             }

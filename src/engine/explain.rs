@@ -13,7 +13,7 @@ use super::render::{self, Remote, Renderer, Sourced, Stop, Unfetched};
 use super::run::DRY_RUN_MOST;
 use crate::cli::validate::show::place;
 use crate::cli::{ExplainArgs, Input, PlanFormat};
-use crate::config::ask::{self, Found};
+use crate::config::ask::{self, Found, NotFound};
 use crate::config::canonical;
 use crate::config::grammar::url;
 use crate::config::merge::merge;
@@ -108,6 +108,9 @@ fn answer(pointer: &str, format: PlanFormat, merged: &Merged, colour: bool) -> R
     let document = Document::parse(&whole).map_err(|error| error.to_string())?;
     let (pointer, found) = ask::find(pointer, document.root()).map_err(|error| {
         let mut text = crate::plan::render::words(&error.to_string());
+        if !matches!(error, NotFound::Entry { .. }) {
+            return text;
+        }
         let left_out = merged
             .left_out
             .iter()
@@ -167,7 +170,7 @@ fn answer(pointer: &str, format: PlanFormat, merged: &Merged, colour: bool) -> R
             .filter(|default| value.is_none() && !default.is_empty()),
         rule: rule.map_or("The whole config.", |rule| rule.text),
         merge: merge_rule(&found),
-        since: found.field.map(|(_, field)| field.since.name()),
+        since: found.field.map(|_| found.since.name()),
         left_out: merged
             .left_out
             .iter()
@@ -283,7 +286,8 @@ impl Answer<'_> {
         // Writing to a string does not fail.
         let _ = match self.value {
             Some(value) => writeln!(out, "{place_of} is {value}\n"),
-            None => writeln!(out, "{place_of}: nobody says it\n"),
+            None if self.said.is_empty() => writeln!(out, "{place_of}: nobody says it\n"),
+            None => writeln!(out, "{place_of}: nothing of it is left in the merged config\n"),
         };
         let count = self.said.len();
         for (index, (word, said)) in self.said.iter().zip(said).enumerate().rev() {

@@ -120,6 +120,27 @@ fn kinds_of_values() {
     }
 }
 
+/// What a later config takes away is told, and the spec is that of the whole way.
+#[test]
+fn what_is_taken_away() {
+    let mut merged = Merged::default();
+    for (name, list) in [("one", "shouldExist"), ("two", "shouldNotExist")] {
+        let text =
+            format!(r#"{{"ignition": {{"version": "3.4.0"}}, "kernelArguments": {{"{list}": ["quiet"]}}}}"#);
+        let parsed = crate::config::parse_in_detail(text.as_bytes(), Detail::Values).unwrap();
+        merged.config = merge(merged.config, parsed.config);
+        merged.origins.push(name, parsed.origins);
+    }
+    let text = answer("kernelArguments.shouldExist", PlanFormat::Text, &merged, false).unwrap();
+    for words in [
+        "nothing of it is left in the merged config",
+        "one says it",
+        "since: 3.3.0",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
 /// Who asks for what is not there learns what is, and what was left out.
 #[test]
 fn what_is_not_there() {

@@ -205,7 +205,7 @@ fn arrays_and_volumes_are_planned() {
     let wanted: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         parts(&wanted["disks"][0], "before"),
-        ["0 - 0+64 ext4 photos lost storage.raid[0]".replace(" - ", "  ")]
+        ["0  0+64 ext4 photos lost storage.raid[0]"]
     );
     assert_eq!(
         parts(&wanted["disks"][1], "after"),

@@ -79,18 +79,20 @@ pub fn disks(plans: &[Plan], devices: &dyn Devices) -> Vec<DiskTable> {
         let Action::Device(action) = &step.action else {
             continue;
         };
-        let disk = match action {
-            DeviceAction::WriteTable(table) => Some(table.node.clone()),
-            _ if step.change.keeps() => None,
-            // A partition of a disk whose table stays, or a whole disk.
+        let nodes: Vec<String> = match action {
+            DeviceAction::WriteTable(table) => vec![table.node.clone()],
+            _ if step.change.keeps() => Vec::new(),
+            // Partitions of disks whose tables stay, or whole disks.
             _ => made(action)
-                .find_map(|node| devices.device(node).ok().flatten())
-                .map(|device| device.partition.map_or(device.node, |partition| partition.disk)),
+                .filter_map(|node| devices.device(node).ok().flatten())
+                .map(|device| device.partition.map_or(device.node, |partition| partition.disk))
+                .collect(),
         };
-        let Some(node) = disk.filter(|node| tables.iter().all(|table| table.node != *node)) else {
-            continue;
-        };
-        tables.extend(table(node, steps(), devices));
+        for node in nodes {
+            if tables.iter().all(|table| table.node != node) {
+                tables.extend(table(node, steps(), devices));
+            }
+        }
     }
     tables
 }
