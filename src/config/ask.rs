@@ -5,6 +5,7 @@
 //! `storage.files[/etc/motd].mode`: by what makes it the same when configs are merged.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::schema::{self, Field, Kind, Shape, Unique};
 use super::version::Version;
@@ -203,7 +204,7 @@ fn entry(part: &str, entries: &[Node<'_>], unique: Unique) -> Option<usize> {
 }
 
 /// What an entry may be called. A list without keys has none.
-fn keys<'d>(entry: Node<'d>, unique: Unique) -> Vec<Cow<'d, str>> {
+fn keys(entry: Node<'_>, unique: Unique) -> Vec<Cow<'_, str>> {
     let text = |field: &str| entry.get(field).and_then(Node::as_str);
     match unique {
         Unique::Append => Vec::new(),
@@ -230,7 +231,8 @@ fn no_entry(at: Pointer, part: Cow<'_, str>, entries: &[Node<'_>], unique: Uniqu
     };
     for (index, keys) in all.iter().enumerate().take(TOLD).filter(|_| told) {
         let key = keys.first().map_or("", AsRef::as_ref);
-        known.push_str(&format!("{} [{index}] {key}", if index == 0 { ":" } else { "," }));
+        // Writing to a string does not fail.
+        let _ = write!(known, "{} [{index}] {key}", if index == 0 { ":" } else { "," });
     }
     if told && all.len() > TOLD {
         known.push_str(", ...");

@@ -305,21 +305,16 @@ impl Origins {
     /// the same key space (spec/config.md 6).
     fn counting(&self, steps: &[Step<'_>]) -> &[Source] {
         let documents = self.documents.as_slice();
-        let (above, list, key) = match steps {
-            [
-                above @ Step::Key("storage"),
-                Step::Key(list),
-                key @ Step::Entry(_),
-                ..,
-            ]
-            | [
-                above @ Step::Key("kernelArguments"),
-                Step::Key(list),
-                key @ Step::Entry(_),
-                ..,
-            ] => (above, *list, key),
-            _ => return documents,
+        let [
+            above @ Step::Key("storage" | "kernelArguments"),
+            Step::Key(list),
+            key @ Step::Entry(_),
+            ..,
+        ] = steps
+        else {
+            return documents;
         };
+        let list = *list;
         let spaces: [&[&str]; 2] = [
             &["directories", "files", "links"],
             &["shouldExist", "shouldNotExist"],

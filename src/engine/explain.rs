@@ -146,7 +146,6 @@ fn answer(pointer: &str, format: PlanFormat, merged: &Merged, colour: bool) -> R
     let last = words.last().and_then(|word| word.value);
     let value = match found.node {
         Some(node) if !(words.is_empty() && is_empty(node)) => Some(typed(node)),
-        Some(_) => None,
         // A key that is zero is not written.
         None if found
             .field
@@ -154,7 +153,7 @@ fn answer(pointer: &str, format: PlanFormat, merged: &Merged, colour: bool) -> R
         {
             last
         }
-        None => None,
+        Some(_) | None => None,
     };
     let rule = found
         .field

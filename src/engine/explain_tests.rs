@@ -168,7 +168,7 @@ fn values_at_a_place() {
                 root.as_i64()
                     .map_or_else(|| format!("{:?}", root.as_bool()), |number| number.to_string())
             },
-            |text| text.into_owned(),
+            std::borrow::Cow::into_owned,
         ))
     };
     for (line, column, want) in [

@@ -165,12 +165,11 @@ fn table<'p>(
         DeviceAction::WriteTable(table) if table.node == node => Some(&**table),
         _ => None,
     });
-    let (before, after) = match written {
-        Some(WriteTable { before, after, .. }) => (before.clone(), after.clone()),
-        None => {
-            let rows = rows(devices.scan(&node).ok()?.table());
-            (rows.clone(), rows)
-        }
+    let (before, after) = if let Some(WriteTable { before, after, .. }) = written {
+        (before.clone(), after.clone())
+    } else {
+        let rows = rows(devices.scan(&node).ok()?.table());
+        (rows.clone(), rows)
     };
     let known = devices.partitions(&node).ok()?;
     let node_of = |number: u32| {

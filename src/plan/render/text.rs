@@ -197,7 +197,7 @@ fn write_disk(out: &mut dyn fmt::Write, style: Style, disk: &DiskTable, origin: 
     more.extend((disk.node != disk.device).then(|| name(disk.node.as_bytes())));
     more.extend(disk.size.map(size_text));
     if !more.is_empty() {
-        title.push_str(&format!(" ({})", more.join(", ")));
+        title = format!("{title} ({})", more.join(", "));
     }
     let stays =
         disk.after.iter().all(|part| part.change == Fate::Keep) && disk.before.len() == disk.after.len();

@@ -4,8 +4,8 @@ use super::super::{DiskTable, Style, disks, json, text};
 use crate::checker::Checker;
 use crate::config::types::Config;
 use crate::gpt::{BootSector, Entry, Found, Geometry, Guid, Health, Name, Scan, Table};
+use crate::plan::Plan;
 use crate::plan::predict::predict;
-use crate::plan::{Plan, Step};
 use crate::report::Pointer;
 use crate::stages::disks::{filesystems, raid, tables};
 use crate::view::fake::FakeView;
@@ -71,8 +71,9 @@ fn planned(storage: &str, devices: &FakeDevices) -> Vec<Plan> {
     };
     let mut plans = Vec::new();
     let mut keep = |plan: Plan, overlay: &mut Overlay<'_>| {
-        let steps: &[Step] = &plan.steps;
-        steps.iter().for_each(|step| predict(step, overlay).unwrap());
+        for step in &plan.steps {
+            predict(step, overlay).unwrap();
+        }
         plans.push(plan);
     };
     let plan = tables::plan(&config, &overlay, &random).unwrap();
