@@ -5,7 +5,7 @@ use std::io;
 
 use super::partitions::{Action as Decided, Partitioning, Refusal, Request, plan as decide};
 use super::target::{Steps, at, in_use};
-use crate::config::types::Config;
+use crate::config::types::{Config, Disk};
 use crate::gpt::{Found, Scan};
 use crate::plan::device::{DeviceAction, Row, WriteTable, rows};
 use crate::plan::{Change, Lost, Plan};
@@ -40,23 +40,17 @@ pub fn plan(
         let named = cause.key("device");
         let Some(found) = steps.devices().device(&disk.device).map_err(at(&named))? else {
             // A real run has waited for it.
-            let action = WriteTable {
-                device: disk.device.clone(),
-                node: disk.device.clone(),
-                wipe: disk.wipe_table == Some(true),
-                before: Vec::new(),
-                after: Vec::new(),
-                lost: BTreeMap::new(),
-                table: None,
-                writes: Vec::new(),
-            };
             let why = "the disk is not there".to_owned();
-            steps.push(
-                DeviceAction::WriteTable(Box::new(action)),
-                Change::Unknown { why },
-                &cause,
-            )?;
+            steps.push(unknown(disk, &disk.device), Change::Unknown { why }, &cause)?;
             continue;
+        };
+        let scan = match steps.devices().scan(&found.node) {
+            Err(error) if error.is_denied() => {
+                let why = format!("this user may not read {}; root sees what is on it", found.node);
+                steps.push(unknown(disk, &found.node), Change::Unknown { why }, &cause)?;
+                continue;
+            }
+            scanned => scanned,
         };
         if let Some(other) = seen.insert(found.node.clone(), named.clone()) {
             return Err(refuse(
@@ -70,7 +64,7 @@ pub fn plan(
         if let (Some(by), true, None) = (found.uses.first(), used.is_empty(), &found.mapper) {
             return Err(in_use(&format!("{} is {by}", found.node), &named));
         }
-        let scan = steps.devices().scan(&found.node).map_err(at(&named))?;
+        let scan = scan.map_err(at(&named))?;
         let mut failed = None;
         let mut guid = || {
             let mut bytes = [0; 16];
@@ -124,6 +118,20 @@ pub fn plan(
         steps.push(DeviceAction::WriteTable(Box::new(action)), change, &cause)?;
     }
     Ok(steps.finish(Phase::Partitions))
+}
+
+/// The table of a disk of which nothing is known now.
+fn unknown(disk: &Disk, node: &str) -> DeviceAction {
+    DeviceAction::WriteTable(Box::new(WriteTable {
+        device: disk.device.clone(),
+        node: node.to_owned(),
+        wipe: disk.wipe_table == Some(true),
+        before: Vec::new(),
+        after: Vec::new(),
+        lost: BTreeMap::new(),
+        table: None,
+        writes: Vec::new(),
+    }))
 }
 
 /// What uses which partition of a disk.

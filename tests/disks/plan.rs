@@ -1,10 +1,12 @@
 //! `plan` over real disks: what is there before, what will be there, what goes and on whose word; and that it is so then.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use super::Desk;
 use crate::support::disk::{Disk, available};
-use crate::support::programs::{Program, Ran};
+use crate::support::programs::{self, BINARY, Program, Ran};
 
 const MIB: u64 = 1 << 20;
 
@@ -233,4 +235,39 @@ fn arrays_and_volumes_are_planned() {
         "{commands:?}"
     );
     assert!(commands[0].ends_with(&format!("--level raid1 --raid-devices 2 {a} {b}")));
+}
+
+/// Whoever may not read a disk is told so, of its table as of its filesystems.
+#[test]
+fn without_privileges() {
+    if !available() || !programs::have("setpriv") {
+        return;
+    }
+    let desk = Desk::new();
+    let disk = Disk::blank(64);
+    let copy = desk.beside().join("ignition-rs");
+    std::fs::copy(BINARY, &copy).unwrap();
+    let path = desk.write(&json!({"ignition": {"version": "3.4.0"}, "storage": {
+        "disks": [{"device": disk.node(), "wipeTable": true, "partitions": [{"number": 1}]}],
+        "filesystems": [{"device": format!("{}p1", disk.node()), "format": "ext4"}]}}));
+    for (path, mode) in [
+        (&copy, 0o755),
+        (&desk.beside().to_path_buf(), 0o755),
+        (&path, 0o644),
+    ] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let program = Program::new(&copy).arg("plan").arg(&path);
+    let ran = program
+        .under([
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--",
+        ])
+        .run();
+    ran.expect_code(2);
+    let told = format!("this user may not read {}; root sees what is on it", disk.node());
+    assert!(ran.stdout.contains(&told), "{ran}");
 }

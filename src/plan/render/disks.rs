@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::device::{ArrayAction, DeviceAction, Row, VolumeAction, WriteTable, partition_node, rows};
-use super::super::{Action, Plan, Step};
+use super::super::{Action, Change, Plan, Step};
 use crate::gpt::type_name;
 use crate::report::Pointer;
 use crate::view::Devices;
@@ -80,6 +80,7 @@ pub fn disks(plans: &[Plan], devices: &dyn Devices) -> Vec<DiskTable> {
             continue;
         };
         let nodes: Vec<String> = match action {
+            _ if matches!(step.change, Change::Unknown { .. }) => Vec::new(),
             DeviceAction::WriteTable(table) => vec![table.node.clone()],
             _ if step.change.keeps() => Vec::new(),
             // Partitions of disks whose tables stay, or whole disks.

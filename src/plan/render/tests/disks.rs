@@ -191,8 +191,13 @@ fn what_cannot_be_seen_is_left_out() {
         &devices,
     );
     assert_eq!(disks(&plans, &FakeDevices::new()), []);
-    let [table] = &disks(&plans, &devices.deny("/dev/vdb"))[..] else {
-        panic!("one disk");
-    };
-    assert_eq!((table.before.len(), table.after.len()), (0, 1));
+    let denied = devices.deny("/dev/vdb");
+    assert_eq!(disks(&plans, &denied), []);
+    let plans = planned(
+        r#"{"disks": [{"device": "/dev/vdb"}, {"device": "/dev/none"}]}"#,
+        &denied,
+    );
+    let changes: Vec<&str> = plans[0].steps.iter().map(|step| step.change.word()).collect();
+    assert_eq!(changes, ["unknown", "unknown"]);
+    assert_eq!(disks(&plans, &denied), []);
 }
