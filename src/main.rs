@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         }
         Invocation::Engine(args) => engine(&args),
         Invocation::Plan(args) => engine::plan::plan(&args),
+        Invocation::Explain(args) => engine::explain::explain(&args),
         Invocation::Report(args) => report(&args),
         Invocation::Apply(args) => apply(&args),
         Invocation::Rmcfg(args) => rmcfg(&args),

@@ -23,6 +23,7 @@ mod corpus;
 mod digest;
 mod disks;
 mod escapes;
+mod explain;
 mod fetch;
 mod gpt;
 mod journal;

@@ -83,7 +83,9 @@ impl Predicted {
 /// A dry run by the library, over what a view shows.
 fn dry_run<'a>(config: &Config, view: &'a dyn View) -> Result<(Vec<Plan>, Overlay<'a>), Failure> {
     let (keys, volume_keys) = (BTreeMap::new(), BTreeMap::new());
+    let no_keys = std::collections::BTreeMap::new();
     let state = StateFacts {
+        planned_keys: &no_keys,
         notated_directories: &[],
         luks_key_files: &keys,
         luks_volume_key_files: &volume_keys,

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod engine;
+pub mod explain;
 pub mod plan;
 pub mod report;
 pub mod rmcfg;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use apply::ApplyArgs;
 pub use engine::EngineArgs;
+pub use explain::ExplainArgs;
 pub use plan::PlanArgs;
 pub use report::ReportArgs;
 pub use rmcfg::RmcfgArgs;
@@ -42,6 +44,8 @@ pub enum Invocation {
     Engine(EngineArgs),
     /// Show what all stages would do
     Plan(PlanArgs),
+    /// Say where a value of a config comes from
+    Explain(ExplainArgs),
     /// Show what a boot has done
     Report(ReportArgs),
     /// Validate configs
@@ -225,6 +229,7 @@ fn is_word(argument: &OsStr) -> bool {
 fn parse_verb(verb: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Say> {
     match verb.to_str().and_then(Verb::from_name) {
         Some(Verb::Plan) => plan::parse(arguments),
+        Some(Verb::Explain) => explain::parse(arguments),
         Some(Verb::Report) => report::parse(arguments),
         Some(Verb::Validate) => validate::parse_verb(arguments),
         Some(Verb::Apply) => apply::parse_verb(arguments),
@@ -298,6 +303,7 @@ pub fn man_pages() -> Vec<(String, String)> {
         page(&validate::IGNITION_VALIDATE),
         page(&verbs::OVERVIEW),
         page(&plan::PLAN),
+        page(&explain::EXPLAIN),
         page(&report::REPORT),
         page(&validate::VALIDATE),
         page(&apply::APPLY),

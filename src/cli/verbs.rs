@@ -15,7 +15,7 @@ pub enum Verb {
     Validate,
     /// Apply a config in a container
     Apply,
-    /// Say where each part of a result comes from
+    /// Say where a value of a config comes from
     Explain,
     /// Provision an image file
     Provision,
@@ -37,10 +37,13 @@ pub const VERBS: [(Verb, &str); 11] = [
         Verb::Plan,
         "show what a config would do to a root, and change nothing",
     ),
+    (
+        Verb::Explain,
+        "say where a value of a config comes from, and what it means",
+    ),
     (Verb::Report, "show what a boot has done, with times"),
     (Verb::Validate, "check configs and point at what is wrong"),
     (Verb::Apply, "apply a config to the container this runs in"),
-    (Verb::Explain, "not built yet"),
     (Verb::Provision, "not built yet"),
     (Verb::Pack, "not built yet"),
     (Verb::Butane, "not built yet"),
@@ -108,11 +111,11 @@ pub static OVERVIEW: Command<()> = Command {
     summary: "provision a machine at first boot, or show what that would do",
     synopsis: "VERB [--flags] ... | -platform ID -stage STAGE [-flags]",
     description: &[
-        "As a tool for people it has verbs: plan shows what a config would do, report what a boot has done, validate checks configs, apply applies one to a \
+        "As a tool for people it has verbs: plan shows what a config would do, explain where a value of it comes from, report what a boot has done, validate checks configs, apply applies one to a \
          container. Verbs take long flags before and after their arguments.",
         "As the engine it takes the flags of ignition(8), and under the names ignition, ignition-apply, ignition-rmcfg and \
          ignition-validate it is a drop-in for those programs.",
-        "The verbs explain, provision, pack, butane, convert and generator are reserved and not built yet.",
+        "The verbs provision, pack, butane, convert and generator are reserved and not built yet.",
     ],
     style: Style::Gnu,
     flags: &[],
@@ -135,6 +138,7 @@ pub static OVERVIEW: Command<()> = Command {
     ],
     see_also: &[
         "ignition-rs-plan(1)",
+        "ignition-rs-explain(1)",
         "ignition-rs-report(1)",
         "ignition-rs-validate(1)",
         "ignition-rs-apply(1)",

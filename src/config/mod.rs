@@ -3,6 +3,7 @@
 //! [`parse`] is the front door: bytes of one document in, a config of the newest spec out, with what validation had to say
 //! and where everything stood. Several documents are put together with [`merge`]; [`canonical`] is how a config is kept.
 
+pub mod ask;
 pub mod canonical;
 pub mod decode;
 mod error;
@@ -10,6 +11,7 @@ pub mod grammar;
 pub(crate) mod locate;
 pub mod merge;
 pub mod origin;
+pub mod rules;
 pub mod schema;
 mod sniff;
 pub mod translate;
@@ -49,6 +51,14 @@ pub struct Parsed {
 /// # Errors
 /// Everything that is wrong with the document; see [`ParseError`].
 pub fn parse(text: &[u8]) -> Result<Parsed, ParseError> {
+    parse_in_detail(text, origin::Detail::Entries)
+}
+
+/// As [`parse`], with so much detail about where everything stood.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_in_detail(text: &[u8], detail: origin::Detail) -> Result<Parsed, ParseError> {
     if text.is_empty() {
         return Err(ParseError::Empty);
     }
@@ -81,11 +91,15 @@ pub fn parse(text: &[u8]) -> Result<Parsed, ParseError> {
     if report.is_fatal() {
         return Err(ParseError::Invalid { report });
     }
+    let mut origins = origin::Index::new(root, version, &lines, detail);
+    if detail == origin::Detail::Values {
+        origins.keep(text);
+    }
     Ok(Parsed {
         config: translate::to_newest(config, version),
         version,
         report,
-        origins: origin::Index::new(root, version, &lines),
+        origins,
     })
 }
 

@@ -25,9 +25,32 @@ type Place = (u64, u32, u32);
 pub struct Index {
     /// Entries of lists, by hash
     entries: Vec<Place>,
-    /// Values outside of lists, by hash; not saved, because what a later stage names are entries
+    /// Other values, by hash; not saved, because what a later stage names are entries
     #[serde(skip)]
     scalars: Vec<Place>,
+    /// The document itself, with [`Detail::Values`]
+    #[serde(skip)]
+    text: Text,
+}
+
+/// A document; it holds secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Text(Vec<u8>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<text, {} bytes>", self.0.len())
+    }
+}
+
+/// How much an [`Index`] remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Entries of lists, and values outside of lists: what messages of a boot name
+    #[default]
+    Entries,
+    /// Every value, and lists, too, and the text: for who asks at a terminal
+    Values,
 }
 
 /// The documents that a config was merged from.
@@ -40,6 +63,17 @@ pub struct Origins {
 struct Source {
     name: String,
     index: Index,
+}
+
+/// One document's word on a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said<'o> {
+    /// What messages call the document
+    pub document: &'o str,
+    /// Where it stands there
+    pub position: Position,
+    /// The document, if it was kept
+    pub text: &'o [u8],
 }
 
 /// One step of an identity path.
@@ -76,10 +110,11 @@ impl Identity {
 
 impl Index {
     /// Walks a document once, by the fields that `version` knows.
-    pub fn new(root: Node<'_>, version: Version, lines: &LineIndex) -> Self {
+    pub fn new(root: Node<'_>, version: Version, lines: &LineIndex, detail: Detail) -> Self {
         let mut walk = Walk {
             version,
             lines,
+            detail,
             index: Self::default(),
         };
         let found = decode::occurrences(&schema::CONFIG, version, &[(0, root)]);
@@ -88,6 +123,11 @@ impl Index {
         index.entries.sort_unstable();
         index.scalars.sort_unstable();
         index
+    }
+
+    /// Keeps the document, for excerpts of it.
+    pub fn keep(&mut self, text: &[u8]) {
+        self.text = Text(text.to_vec());
     }
 
     fn get(&self, identity: Identity) -> Option<Position> {
@@ -107,6 +147,7 @@ impl Index {
 struct Walk<'l> {
     version: Version,
     lines: &'l LineIndex,
+    detail: Detail,
     index: Index,
 }
 
@@ -124,18 +165,14 @@ impl Walk<'_> {
                 continue;
             };
             let identity = identity.step(&Step::Key(field.name));
+            let is_list = matches!(field.kind, Kind::Texts(_) | Kind::Objects(..));
+            if self.detail == Detail::Values || !(in_list || is_list) {
+                let place = self.place(identity, *last);
+                self.index.scalars.push(place);
+            }
             match field.kind {
-                Kind::Text | Kind::Flag | Kind::Integer => {
-                    if !in_list {
-                        let place = self.place(identity, *last);
-                        self.index.scalars.push(place);
-                    }
-                }
+                Kind::Text | Kind::Flag | Kind::Integer => {}
                 Kind::Object(below) => {
-                    if !in_list {
-                        let place = self.place(identity, *last);
-                        self.index.scalars.push(place);
-                    }
                     let found = decode::occurrences(below, self.version, group);
                     self.object(&found, below, identity, in_list);
                 }
@@ -216,7 +253,7 @@ impl Origins {
     /// if it was not set itself.
     pub fn lookup<'o>(&'o self, config: &Config, pointer: &Pointer) -> Option<(&'o str, Position)> {
         let steps = identify(config, pointer);
-        let documents = self.documents.as_slice();
+        let documents = self.counting(&steps);
         (1..=steps.len()).rev().find_map(|length| {
             let path = steps.get(..length)?;
             match path.iter().position(|step| matches!(step, Step::Nth(_))) {
@@ -224,38 +261,109 @@ impl Origins {
                     .iter()
                     .rev()
                     .find_map(|document| document.get(path.iter())),
-                Some(at) => self.appended(path.get(..at)?, path.get(at)?, path.get(at.saturating_add(1)..)?),
+                Some(at) => {
+                    let (list, below) = (path.get(..at)?, path.get(at.saturating_add(1)..)?);
+                    let (source, position) = appended(documents, list, path.get(at)?, below)?;
+                    Some((source.name.as_str(), position))
+                }
             }
         })
     }
 
-    /// Lists without keys are put one after the other, so the nth entry is found by counting.
-    fn appended<'o>(
-        &'o self,
-        list: &[Step<'_>],
-        entry: &Step<'_>,
-        below: &[Step<'_>],
-    ) -> Option<(&'o str, Position)> {
-        let Step::Nth(mut index) = *entry else { return None };
-        for document in &self.documents {
-            let nth = Step::Nth(index);
-            if document.get(list.iter().chain([&nth])).is_some() {
-                return document.get(list.iter().chain([&nth]).chain(below));
-            }
-            let has = |number: &usize| document.get(list.iter().chain([&Step::Nth(*number)])).is_some();
-            index = index.saturating_sub((0..index).take_while(has).count());
+    /// Every document that sets a value of the merged config, in merge order: of a value that is not merged of parts the
+    /// last one counts. Empty if none does.
+    pub fn said<'o>(&'o self, config: &Config, pointer: &Pointer) -> Vec<Said<'o>> {
+        let steps = identify(config, pointer);
+        if steps.len() < pointer.0.len() {
+            return Vec::new();
         }
-        None
+        let documents = self.counting(&steps);
+        let said = |(source, position): (&'o Source, Position)| Said {
+            document: &source.name,
+            position,
+            text: &source.index.text.0,
+        };
+        match steps.iter().position(|step| matches!(step, Step::Nth(_))) {
+            None => documents
+                .iter()
+                .filter_map(|source| Some(said((source, source.at(steps.iter())?))))
+                .collect(),
+            Some(at) => {
+                let (list, rest) = steps.split_at(at);
+                let Some((entry, below)) = rest.split_first() else {
+                    return Vec::new();
+                };
+                appended(documents, list, entry, below)
+                    .map(said)
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
+    /// The documents whose word counts: not those before one that took the entry away, by naming its key in another list of
+    /// the same key space (spec/config.md 6).
+    fn counting(&self, steps: &[Step<'_>]) -> &[Source] {
+        let documents = self.documents.as_slice();
+        let [
+            above @ Step::Key("storage" | "kernelArguments"),
+            Step::Key(list),
+            key @ Step::Entry(_),
+            ..,
+        ] = steps
+        else {
+            return documents;
+        };
+        let list = *list;
+        let spaces: [&[&str]; 2] = [
+            &["directories", "files", "links"],
+            &["shouldExist", "shouldNotExist"],
+        ];
+        let Some(space) = spaces.into_iter().find(|space| space.contains(&list)) else {
+            return documents;
+        };
+        let names = |source: &Source, list| source.at([above, &Step::Key(list), key].into_iter()).is_some();
+        let takes = |source: &Source| {
+            let mut siblings = space.iter().filter(|sibling| **sibling != list);
+            siblings.any(|sibling| names(source, sibling)) && !names(source, list)
+        };
+        let first = documents
+            .iter()
+            .rposition(takes)
+            .map_or(0, |at| at.saturating_add(1));
+        documents.get(first..).unwrap_or_default()
     }
 }
 
+/// Lists without keys are put one after the other, so the nth entry is found by counting.
+fn appended<'o>(
+    documents: &'o [Source],
+    list: &[Step<'_>],
+    entry: &Step<'_>,
+    below: &[Step<'_>],
+) -> Option<(&'o Source, Position)> {
+    let Step::Nth(mut index) = *entry else { return None };
+    for document in documents {
+        let nth = Step::Nth(index);
+        if document.at(list.iter().chain([&nth])).is_some() {
+            return Some((document, document.at(list.iter().chain([&nth]).chain(below))?));
+        }
+        let has = |number: &usize| document.at(list.iter().chain([&Step::Nth(*number)])).is_some();
+        index = index.saturating_sub((0..index).take_while(has).count());
+    }
+    None
+}
+
 impl Source {
+    fn at<'c: 'p, 'p>(&self, path: impl Iterator<Item = &'p Step<'c>>) -> Option<Position> {
+        self.index.get(path.fold(Identity::ROOT, Identity::step))
+    }
+
     fn get<'s, 'c: 'p, 'p>(
         &'s self,
         path: impl Iterator<Item = &'p Step<'c>>,
     ) -> Option<(&'s str, Position)> {
-        let identity = path.fold(Identity::ROOT, Identity::step);
-        Some((self.name.as_str(), self.index.get(identity)?))
+        Some((self.name.as_str(), self.at(path)?))
     }
 }
 

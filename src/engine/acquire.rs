@@ -7,7 +7,7 @@ use base64::Engine as _;
 
 use crate::config::ParseError;
 use crate::config::merge::merge;
-use crate::config::origin::Origins;
+use crate::config::origin::{Detail, Origins};
 use crate::config::types::{Config, File, Resource};
 use crate::config::validate::validators;
 use crate::config::version::Version;
@@ -51,6 +51,8 @@ pub struct Input<'a> {
     pub platform: Option<Platform>,
     /// What happens to references that need the network
     pub remote: Remote,
+    /// How much is remembered of where values stood
+    pub detail: Detail,
     /// Programs, for platforms
     pub runner: &'a dyn Runner,
     /// Environment
@@ -277,6 +279,7 @@ fn user(
     let mut renderer = Renderer {
         fetch,
         remote: input.remote,
+        detail: input.detail,
         records: Vec::new(),
         unfetched: Vec::new(),
         count: 0,
@@ -301,7 +304,7 @@ fn user(
                 .map_err(failed)?
                 .ok_or_else(missing)?;
             let name = path.display().to_string();
-            let (sha512, parsed) = parse(&name, &bytes);
+            let (sha512, parsed) = parse(&name, &bytes, input.detail);
             *received = Some(sha512);
             let Some(sourced) = parsed? else {
                 // For user data this means "no config"; who names a file means that file.
@@ -316,7 +319,7 @@ fn user(
             None => None,
             Some(provided) => {
                 output_files = provided.output_files;
-                let (sha512, parsed) = parse(&provided.name, &provided.bytes);
+                let (sha512, parsed) = parse(&provided.name, &provided.bytes, input.detail);
                 *received = Some(sha512);
                 parsed?.map(|sourced| (provided.provider, sourced))
             }

@@ -68,6 +68,7 @@ impl World {
             from,
             platform,
             remote: self.remote,
+            detail: crate::config::origin::Detail::Entries,
             runner: &runner,
             environment: &environment,
         };

@@ -9,7 +9,7 @@ use super::places::Places;
 use super::render::Remote;
 use super::state::State;
 use crate::config::canonical;
-use crate::config::origin::Origins;
+use crate::config::origin::{Detail, Origins};
 use crate::config::types::{Config, Hidden, Resource};
 use crate::fetch::{Fetch, FetchError, Fetcher as _, read_all};
 use crate::plan::Secret;
@@ -132,6 +132,11 @@ pub fn load(
         remote: match request.remote {
             Wanted::Configs | Wanted::Contents => Remote::Fetch,
             Wanted::Nothing => Remote::List,
+        },
+        // Who asks for a plan wants the line of a flag, too.
+        detail: match request.remote {
+            Wanted::Configs => Detail::Entries,
+            Wanted::Nothing | Wanted::Contents => Detail::Values,
         },
         runner: request.runner,
         environment: &edges.environment,

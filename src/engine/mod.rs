@@ -10,6 +10,7 @@ mod deadline;
 pub mod digest;
 pub mod disks;
 pub mod edges;
+pub mod explain;
 pub mod failure;
 pub mod files;
 pub mod keys;

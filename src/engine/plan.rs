@@ -76,6 +76,6 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
     }
     let plans = stage::plans(world);
     super::run::say_unread(&probe);
-    super::run::show(&plans, args.format, &loaded, &edges)?;
+    super::run::show(&plans, devices.devices(), args.format, &loaded, &edges)?;
     Ok(Summary::of(&plans).exit_code())
 }

@@ -3,7 +3,7 @@
 use crate::config::grammar::Url;
 use crate::config::grammar::hash::Hash as HashText;
 use crate::config::merge::merge;
-use crate::config::origin::Origins;
+use crate::config::origin::{Detail, Origins};
 use crate::config::types::{Config, Ignition, Resource, Verification};
 use crate::config::{self, ParseError};
 use crate::events::Fetched;
@@ -76,8 +76,12 @@ pub(super) struct Sourced {
 }
 
 /// Reads one document; its warnings are logged. `None`: it is empty, or meant for another program.
-pub(super) fn parse(name: &str, bytes: &[u8]) -> (Digest, Result<Option<Sourced>, AcquireError>) {
-    let (sha512, parsed) = log::digest_beside(name, bytes, || config::parse(bytes));
+pub(super) fn parse(
+    name: &str,
+    bytes: &[u8],
+    detail: Detail,
+) -> (Digest, Result<Option<Sourced>, AcquireError>) {
+    let (sha512, parsed) = log::digest_beside(name, bytes, || config::parse_in_detail(bytes, detail));
     (sha512, sourced(name, parsed))
 }
 
@@ -119,6 +123,8 @@ fn sourced(
 pub(super) struct Renderer<'f, 'a> {
     pub(super) fetch: &'f mut Fetch<'a>,
     pub(super) remote: Remote,
+    /// How much is remembered of where values stood
+    pub(super) detail: Detail,
     pub(super) records: Vec<FetchedConfig>,
     pub(super) unfetched: Vec<Unfetched>,
     /// Configs fetched by reference so far
@@ -227,7 +233,7 @@ impl Renderer<'_, '_> {
             ReferenceError::Fetch(error) if error.is_need_net() => Stop::Error(AcquireError::NeedNet(error)),
             error => failed(error),
         })?;
-        let Some(new) = parse(&name, &bytes).1? else {
+        let Some(new) = parse(&name, &bytes, self.detail).1? else {
             return Err(Stop::Empty);
         };
         self.records.push(FetchedConfig {

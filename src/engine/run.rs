@@ -181,7 +181,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
     stage::predict(&job, &edges, &root, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
     let plans = stage::plans(world);
     say_unread(&probe);
-    show(&plans, args.plan_format, &loaded, &edges)
+    show(&plans, devices.devices(), args.plan_format, &loaded, &edges)
 }
 
 /// What the flag says, else the kernel command line: of a workstation it means nothing.
@@ -210,9 +210,13 @@ pub(super) fn say_unread(probe: &Probe<'_>) {
     }
 }
 
-/// Prints plans.
+/// Columns of a plan in text, unless one of its words is longer.
+const COLUMNS: usize = 100;
+
+/// Prints plans. `devices` is the machine as it is before them.
 pub(super) fn show(
     plans: &[crate::plan::Plan],
+    devices: &dyn crate::view::Devices,
     format: PlanFormat,
     loaded: &Loaded,
     edges: &Edges,
@@ -223,18 +227,20 @@ pub(super) fn show(
             .origin(pointer)
             .map(|(name, at)| format!("{name}:{}:{}", at.line, at.column))
     };
+    let disks = render::disks(plans, devices);
     let mut text = String::new();
     match format {
         PlanFormat::Text => {
             let style = Style {
                 colour: terminal::wants_colour(&edges.environment),
-                width: None,
+                width: Some(COLUMNS),
                 fold: false,
             };
-            render::text(&mut text, plans, style, &origin).map_err(|error| Failure::new(None, &error))?;
+            render::text(&mut text, plans, &disks, style, &origin)
+                .map_err(|error| Failure::new(None, &error))?;
         }
         PlanFormat::Json => {
-            text = render::json(plans, &origin)
+            text = render::json(plans, &disks, &origin)
                 .to_text()
                 .map_err(|error| Failure::new(None, &error))?;
         }

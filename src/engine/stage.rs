@@ -1,5 +1,6 @@
 //! One stage over a config that is there: on the real machine, or predicted.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use crate::exec::progress::{self, Record};
 use crate::exec::{Machine, VolumeKeys};
 use crate::fetch::Fetcher;
 use crate::flags::parse_duration;
-use crate::plan::Plan;
+use crate::plan::device::{CEX_KEY, DeviceAction, Key, VolumeAction};
+use crate::plan::{Action, Content, Plan, Secret};
 use crate::report::chain;
 use crate::stages::fetch::Found;
 use crate::stages::files::{Input, RunFacts, StateFacts};
@@ -96,7 +98,7 @@ pub fn run(
     };
     let live = is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
-    let input = input(job, &facts, &unfinished);
+    let input = input(job, &facts, &unfinished, &NO_KEYS);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
     let mut rehearsal = DryRun::new(&probe);
     // Of a large config the digest takes a fifth of the time.
@@ -215,7 +217,13 @@ pub fn predict(
             let config = config_digest(job.config)?;
             refuse_another(progress, config, job.rerun)?;
             let progress = progress.clone().seen_by(config);
-            files::carry_out(world, &input(job, &facts, &progress), job.phases, Vec::new())
+            let keys = planned_keys(world.plans());
+            files::carry_out(
+                world,
+                &input(job, &facts, &progress, &keys),
+                job.phases,
+                Vec::new(),
+            )
         }
     }
 }
@@ -261,10 +269,41 @@ pub fn config_digest(config: &Config) -> Result<Digest, Failure> {
     canonical::digest(config).map_err(|error| Failure::new(None, &error))
 }
 
-fn input<'a>(job: &'a Job<'_>, run: &'a RunFacts, progress: &'a Progress) -> Input<'a> {
+/// What a real run has planned of keys: they are in the state file by then.
+static NO_KEYS: BTreeMap<String, Content> = BTreeMap::new();
+
+/// The keys that a dry run's disks stage would leave in the state file. One that would be read from the initrd stands as
+/// something to be fetched from there: it is not known now.
+fn planned_keys(plans: &[Plan]) -> BTreeMap<String, Content> {
+    let steps = plans.iter().flat_map(|plan| &plan.steps);
+    let keys = steps.filter_map(|step| {
+        let Action::Device(DeviceAction::Volume(VolumeAction::SaveKey(saved))) = &step.action else {
+            return None;
+        };
+        let key = match &saved.key {
+            Key::Generated { bytes } => Content::known(bytes.reveal().as_slice()),
+            Key::File(content) => content.clone(),
+            Key::Cex => Content::Remote {
+                url: CEX_KEY.to_owned(),
+                hash: None,
+                resource: Secret::default(),
+            },
+        };
+        Some((saved.name.clone(), key))
+    });
+    keys.collect()
+}
+
+fn input<'a>(
+    job: &'a Job<'_>,
+    run: &'a RunFacts,
+    progress: &'a Progress,
+    planned_keys: &'a BTreeMap<String, Content>,
+) -> Input<'a> {
     let state = StateFacts {
         notated_directories: &job.state.notated_directories,
         luks_key_files: &job.state.luks_persist_key_files,
+        planned_keys,
         luks_volume_key_files: &job.state.luks_persist_volume_key_files,
         provider_files: &job.state.provider_output_files,
     };

@@ -217,6 +217,11 @@ impl<'a> DryRun<'a> {
         }
     }
 
+    /// What would be done so far.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
     /// What would be done, and how the machine would be then.
     pub fn into_parts(self) -> (Vec<Plan>, Overlay<'a>) {
         (self.plans, self.overlay)

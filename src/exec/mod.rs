@@ -1,6 +1,5 @@
 //! The only code that changes the machine: one match over the actions of a plan.
 
-mod accounts;
 mod ahead;
 mod devices;
 mod files;
@@ -21,9 +20,8 @@ use crate::sys::Clock;
 use crate::sys::accounts::{self as accounts_file, AccountsError};
 use crate::sys::devices::BlockDevices;
 use crate::sys::host::HostFiles;
-use crate::sys::runner::{Invocation, RunError, Runner};
+use crate::sys::runner::{RunError, Runner};
 use crate::sys::sysroot::{Sysroot, SysrootError};
-use crate::sys::tool::Tool;
 use crate::view::{Account, Owner};
 use ahead::Ahead;
 use files::NewFile;
@@ -317,20 +315,19 @@ fn run_step(
                 });
         }
         Action::CreateGroup(group) => {
-            start(machine, Tool::Groupadd, accounts::groupadd(group))?;
+            start(machine, &step.action)?;
             Ok(record.group_done(&group.name)?)
         }
-        Action::ModifyGroup(group) => start(machine, Tool::Groupmod, accounts::groupmod(group)),
-        Action::DeleteGroup { name } => start(machine, Tool::Groupdel, vec![name.into()]),
+        Action::ModifyGroup(_)
+        | Action::DeleteGroup { .. }
+        | Action::ModifyUser(_)
+        | Action::DeleteUser { .. }
+        | Action::DisableUnit { .. } => start(machine, &step.action),
         Action::AdoptGroup { name } => Ok(accounts_file::adopt(root, Account::Group(name)).map(drop)?),
         Action::AdoptUser { name } => Ok(accounts_file::adopt(root, Account::User(name)).map(drop)?),
         Action::CreateUser(user) => {
-            start(machine, Tool::Useradd, accounts::useradd(user))?;
+            start(machine, &step.action)?;
             Ok(record.user_done(&user.name)?)
-        }
-        Action::ModifyUser(user) => start(machine, Tool::Usermod, accounts::usermod(user)),
-        Action::DeleteUser { name, remove_home } => {
-            start(machine, Tool::Userdel, accounts::userdel(name, *remove_home))
         }
         Action::SetPassword { account, hash } => {
             let account = match account {
@@ -369,9 +366,6 @@ fn run_step(
             group,
         } => Ok(root.symlink(path, target, id(user)?, id(group)?)?),
         Action::MakeHardLink { path, target } => Ok(root.hard_link(path, target)?),
-        Action::DisableUnit { entry } => {
-            start(machine, Tool::Systemctl, vec!["disable".into(), entry.into()])
-        }
         Action::Device(action) => devices::execute(action, machine),
     };
     done.map(|()| Done::default())
@@ -385,13 +379,15 @@ fn id(owner: &Owner) -> Result<u32, ExecError> {
     }
 }
 
-/// Starts a tool on the root.
-fn start(machine: &Machine<'_>, tool: Tool, args: Vec<OsString>) -> Result<(), ExecError> {
-    let mut all: Vec<OsString> = vec!["--root".into(), machine.root.path().into()];
-    all.extend(args);
-    let ran = machine.runner.run(&Invocation::new(tool, all));
-    // It may have removed a home, or made one.
-    machine.root.forget_directories();
-    ran?;
+/// Starts the programs of an action on the root.
+fn start(machine: &Machine<'_>, action: &Action) -> Result<(), ExecError> {
+    let root: [OsString; 2] = ["--root".into(), machine.root.path().into()];
+    for mut command in action.commands() {
+        command.args.splice(0..0, root.clone());
+        let ran = machine.runner.run(&command);
+        // It may have removed a home, or made one.
+        machine.root.forget_directories();
+        ran?;
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! (`exec/`), [`predict`], [`render`], [`check`] and the report. A new action must be handled in each; none has a
 //! wildcard arm.
 
+mod accounts;
 pub mod check;
 pub mod device;
 pub mod predict;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use crate::config::types::Resource;
 use crate::report::Pointer;
 use crate::stages::{Phase, Stage};
+use crate::sys::{Invocation, Tool};
 use crate::view::{Digest, Owner, RootPath};
 
 /// What one phase of a stage will do, in order.
@@ -398,6 +400,35 @@ impl Action {
             | Self::SetPassword { .. }
             | Self::DisableUnit { .. }
             | Self::Device(_) => None,
+        }
+    }
+
+    /// The programs that carry it out, in order; what is done without a program is not among them. Those of accounts and
+    /// units work on the root: `--root` and its path stand before their arguments when they are run.
+    pub fn commands(&self) -> Vec<Invocation> {
+        let one = |tool, args: Vec<OsString>| vec![Invocation::new(tool, args)];
+        match self {
+            Self::CreateGroup(group) => one(Tool::Groupadd, accounts::groupadd(group)),
+            Self::ModifyGroup(group) => one(Tool::Groupmod, accounts::groupmod(group)),
+            Self::DeleteGroup { name } => one(Tool::Groupdel, vec![name.into()]),
+            Self::CreateUser(user) => one(Tool::Useradd, accounts::useradd(user)),
+            Self::ModifyUser(user) => one(Tool::Usermod, accounts::usermod(user)),
+            Self::DeleteUser { name, remove_home } => {
+                one(Tool::Userdel, accounts::userdel(name, *remove_home))
+            }
+            Self::DisableUnit { entry } => one(Tool::Systemctl, vec!["disable".into(), entry.into()]),
+            Self::Device(action) => action.commands(),
+            Self::FetchConfig { .. }
+            | Self::WriteHostFile { .. }
+            | Self::AdoptGroup { .. }
+            | Self::AdoptUser { .. }
+            | Self::SetPassword { .. }
+            | Self::Remove { .. }
+            | Self::MakeDirectory { .. }
+            | Self::WriteFile { .. }
+            | Self::SetAccess { .. }
+            | Self::MakeSymlink { .. }
+            | Self::MakeHardLink { .. } => Vec::new(),
         }
     }
 

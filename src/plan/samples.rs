@@ -3,6 +3,7 @@
 //! A sample is given with its pattern, and the patterns of a type are the arms of one `match`: who adds a variant must
 //! add a sample, or the tests do not compile.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
@@ -123,6 +124,7 @@ samples! { actions: Action {
         wipe: false,
         before: vec![row(1, "ROOT", 1 << 30)],
         after: vec![row(1, "ROOT", 2 << 30), row(2, "data\u{1b}[2J", 1 << 30)],
+        lost: BTreeMap::new(),
         table: None,
         writes: Vec::new(),
     }))),

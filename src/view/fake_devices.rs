@@ -139,6 +139,19 @@ impl FakeDevices {
     }
 }
 
+impl FakeDevices {
+    fn check_denied(&self, node: &str) -> Result<(), ViewError> {
+        if self.denied.iter().all(|denied| denied != node) {
+            return Ok(());
+        }
+        Err(ViewError::Io {
+            operation: "read",
+            path: node.to_owned(),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        })
+    }
+}
+
 impl Devices for FakeDevices {
     fn device(&self, path: &str) -> Result<Option<Device>, ViewError> {
         let node = self.links.get(path).map_or(path, String::as_str);
@@ -153,13 +166,7 @@ impl Devices for FakeDevices {
     }
 
     fn signature(&self, node: &str) -> Result<Signature, ViewError> {
-        if self.denied.iter().any(|denied| denied == node) {
-            return Err(ViewError::Io {
-                operation: "read",
-                path: node.to_owned(),
-                source: std::io::ErrorKind::PermissionDenied.into(),
-            });
-        }
+        self.check_denied(node)?;
         Ok(self.signatures.get(node).cloned().unwrap_or_default())
     }
 
@@ -172,6 +179,7 @@ impl Devices for FakeDevices {
     }
 
     fn scan(&self, node: &str) -> Result<Scan, ViewError> {
+        self.check_denied(node)?;
         Ok(self.scans.get(node).cloned().unwrap_or_else(|| Scan {
             geometry: Geometry {
                 sector_size: 512,

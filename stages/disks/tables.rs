@@ -5,7 +5,7 @@ use std::io;
 
 use super::partitions::{Action as Decided, Partitioning, Refusal, Request, plan as decide};
 use super::target::{Steps, at, in_use};
-use crate::config::types::Config;
+use crate::config::types::{Config, Disk};
 use crate::gpt::{Found, Scan};
 use crate::plan::device::{DeviceAction, Row, WriteTable, rows};
 use crate::plan::{Change, Lost, Plan};
@@ -40,22 +40,17 @@ pub fn plan(
         let named = cause.key("device");
         let Some(found) = steps.devices().device(&disk.device).map_err(at(&named))? else {
             // A real run has waited for it.
-            let action = WriteTable {
-                device: disk.device.clone(),
-                node: disk.device.clone(),
-                wipe: disk.wipe_table == Some(true),
-                before: Vec::new(),
-                after: Vec::new(),
-                table: None,
-                writes: Vec::new(),
-            };
             let why = "the disk is not there".to_owned();
-            steps.push(
-                DeviceAction::WriteTable(Box::new(action)),
-                Change::Unknown { why },
-                &cause,
-            )?;
+            steps.push(unknown(disk, &disk.device), Change::Unknown { why }, &cause)?;
             continue;
+        };
+        let scan = match steps.devices().scan(&found.node) {
+            Err(error) if error.is_denied() => {
+                let why = format!("this user may not read {}; root sees what is on it", found.node);
+                steps.push(unknown(disk, &found.node), Change::Unknown { why }, &cause)?;
+                continue;
+            }
+            scanned => scanned,
         };
         if let Some(other) = seen.insert(found.node.clone(), named.clone()) {
             return Err(refuse(
@@ -69,7 +64,7 @@ pub fn plan(
         if let (Some(by), true, None) = (found.uses.first(), used.is_empty(), &found.mapper) {
             return Err(in_use(&format!("{} is {by}", found.node), &named));
         }
-        let scan = steps.devices().scan(&found.node).map_err(at(&named))?;
+        let scan = scan.map_err(at(&named))?;
         let mut failed = None;
         let mut guid = || {
             let mut bytes = [0; 16];
@@ -97,13 +92,22 @@ pub fn plan(
             (None, true) => Vec::new(),
             (None, false) => before.clone(),
         };
-        let change = change(&decided, &scan, &before, steps.devices(), &found.node, &named)?;
+        let lost = lost(&decided, &before, &cause);
+        let change = change(
+            &decided,
+            &scan,
+            (&before, &lost),
+            steps.devices(),
+            &found.node,
+            &named,
+        )?;
         let action = WriteTable {
             device: disk.device.clone(),
             node: found.node.clone(),
             wipe: decided.wipe,
             before,
             after,
+            lost,
             writes: if decided.changes() {
                 decided.writes(&scan)
             } else {
@@ -114,6 +118,20 @@ pub fn plan(
         steps.push(DeviceAction::WriteTable(Box::new(action)), change, &cause)?;
     }
     Ok(steps.finish(Phase::Partitions))
+}
+
+/// The table of a disk of which nothing is known now.
+fn unknown(disk: &Disk, node: &str) -> DeviceAction {
+    DeviceAction::WriteTable(Box::new(WriteTable {
+        device: disk.device.clone(),
+        node: node.to_owned(),
+        wipe: disk.wipe_table == Some(true),
+        before: Vec::new(),
+        after: Vec::new(),
+        lost: BTreeMap::new(),
+        table: None,
+        writes: Vec::new(),
+    }))
 }
 
 /// What uses which partition of a disk.
@@ -148,10 +166,27 @@ fn refused(cause: &Pointer, refusal: &Refusal) -> PlanError {
     refuse(place, what, refusal.reason.advice())
 }
 
+/// The partitions that go, each with the place in the config that asks for it.
+fn lost(decided: &Partitioning, before: &[Row], cause: &Pointer) -> BTreeMap<u32, Pointer> {
+    let asks = |row: &Row| {
+        if decided.wipe {
+            return Some(cause.key("wipeTable"));
+        }
+        let decision = decided.decisions.iter().find(|decision| {
+            decision.number == row.number
+                && matches!(decision.action, Decided::Delete { .. } | Decided::Recreate { .. })
+        })?;
+        let entry = cause.key("partitions").index(decision.index);
+        Some(entry.key("wipePartitionEntry"))
+    };
+    let lost = before.iter().filter_map(|row| Some((row.number, asks(row)?)));
+    lost.collect()
+}
+
 fn change(
     decided: &Partitioning,
     scan: &Scan,
-    before: &[Row],
+    (before, going): (&[Row], &BTreeMap<u32, Pointer>),
     devices: &dyn Devices,
     node: &str,
     cause: &Pointer,
@@ -164,13 +199,7 @@ fn change(
     let mut lost = Vec::new();
     let gone: Vec<&Row> = before
         .iter()
-        .filter(|row| {
-            decided.wipe
-                || decided.decisions.iter().any(|decision| {
-                    decision.number == row.number
-                        && matches!(decision.action, Decided::Delete { .. } | Decided::Recreate { .. })
-                })
-        })
+        .filter(|row| going.contains_key(&row.number))
         .collect();
     let parts = devices.partitions(node).map_err(at(cause))?;
     for row in &gone {

@@ -8,8 +8,9 @@ use crate::config::types::{Clevis, File, Hidden, Luks, NodeOwner, Resource};
 use crate::plan::{Access, Change, Plan};
 use crate::report::Pointer;
 use crate::stages::{Phase, PlanError};
-use crate::view::{Digest, FileDigest, Node, Owner, RootPath, View};
+use crate::view::{FileDigest, Node, Owner, RootPath, View};
 
+use super::contents::Contents;
 use super::place::{At as _, root_access};
 use super::planner::Planner;
 use super::units::check_name;
@@ -94,23 +95,35 @@ fn write_key(
     luks: &Luks,
     at: &Pointer,
 ) -> Result<(), PlanError> {
-    let Some(url) = input.state.luks_key_files.get(&luks.name) else {
-        return Err(refuse(
-            at.clone(),
-            format!("the state file has no key for {}", luks.name),
-            "run the disks stage first, with the same state file",
-        ));
+    let state = &input.state;
+    let contents = match (
+        state.luks_key_files.get(&luks.name),
+        state.planned_keys.get(&luks.name),
+    ) {
+        (Some(url), _) => Contents::known(decode(url, at)?),
+        (None, Some(planned)) => Contents(vec![planned.clone()]),
+        (None, None) => {
+            return Err(refuse(
+                at.clone(),
+                format!("the state file has no key for {}", luks.name),
+                "run the disks stage first, with the same state file",
+            ));
+        }
     };
-    let bytes = decode(url, at)?;
     let directory = planner.follow(&RootPath::from(KEYS), at)?;
     planner.make_parents(&directory, at)?;
     planner.make_levels(&directory, &root_access(0o700), at)?;
     let path = planner.resolve(&key_path(luks), at)?;
-    let same = matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if found == Digest::of(&bytes));
-    if !same && planner.node(&path, at)?.is_some() && !planner.progress().intends(&path) {
+    let there = planner.node(&path, at)?;
+    let wanted = contents.sha512();
+    let same = matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if Some(found) == wanted);
+    if !same && there.is_some() && !planner.progress().intends(&path) {
         keep_old_key(planner, luks, &path, at)?;
     }
-    planner.put_file(&path, bytes, root_access(0o600), at)
+    if there.as_ref().is_some_and(Node::is_directory) {
+        return planner.put_file(&path, Vec::new(), root_access(0o600), at);
+    }
+    planner.write_file(&path, there.as_ref(), contents, root_access(0o600), at)
 }
 
 /// The key of a volume that had this name before. A converging run keeps it under the UUID of that volume, which crypttab

@@ -22,6 +22,7 @@ mod planner;
 
 use super::{PlanError, Progress, Rerun};
 use crate::config::types::{Config, File, Hidden};
+use crate::plan::Content;
 
 /// What the planners of this stage are given beside the view.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ pub struct StateFacts<'a> {
     pub notated_directories: &'a [String],
     /// LUKS volume name -> key file as a `data:` URL
     pub luks_key_files: &'a BTreeMap<String, Hidden>,
+    /// LUKS volume name -> key that the same dry run has planned to keep; empty in a real run
+    pub planned_keys: &'a BTreeMap<String, Content>,
     /// File name -> volume key file (cex) as a `data:` URL
     pub luks_volume_key_files: &'a BTreeMap<String, Hidden>,
     /// Files that the platform provider asks for

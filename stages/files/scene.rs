@@ -17,6 +17,7 @@ pub(super) struct Scene {
     pub(super) config: Config,
     pub(super) notated_directories: Vec<String>,
     pub(super) luks_key_files: BTreeMap<String, Hidden>,
+    pub(super) planned_keys: BTreeMap<String, Content>,
     pub(super) luks_volume_key_files: BTreeMap<String, Hidden>,
     pub(super) provider_files: Vec<File>,
     pub(super) run: RunFacts,
@@ -31,6 +32,7 @@ impl Scene {
             config: serde_json::from_str(config).unwrap(),
             notated_directories: Vec::new(),
             luks_key_files: BTreeMap::new(),
+            planned_keys: BTreeMap::new(),
             luks_volume_key_files: BTreeMap::new(),
             provider_files: Vec::new(),
             run: RunFacts {
@@ -51,6 +53,7 @@ impl Scene {
             state: StateFacts {
                 notated_directories: &self.notated_directories,
                 luks_key_files: &self.luks_key_files,
+                planned_keys: &self.planned_keys,
                 luks_volume_key_files: &self.luks_volume_key_files,
                 provider_files: &self.provider_files,
             },

@@ -3,6 +3,7 @@
 mod filesystems;
 mod luks;
 mod mounts;
+mod plan;
 mod stage;
 mod tables;
 mod udev;

@@ -106,7 +106,7 @@ pub fn pretty(verdict: &Verdict, colour: bool) -> String {
     };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
     let name = verdict.input.to_string();
-    let source = Source::of(verdict);
+    let source = Source::new(&verdict.text);
     let mut out = String::new();
     for finding in &verdict.findings {
         let level = match finding.entry.severity {
@@ -121,27 +121,52 @@ pub fn pretty(verdict: &Verdict, colour: bool) -> String {
         let pointer =
             (!finding.entry.pointer.0.is_empty()).then(|| one_line(&finding.entry.pointer.dollar()));
         let group = Group::with_title(level.primary_title(one_line(&finding.entry.message)));
-        let group = match excerpt {
-            Some(Excerpt {
-                text,
-                line,
-                column,
-                span,
-            }) => {
-                let annotation = AnnotationKind::Primary.span(span).label(pointer);
-                let snippet = Snippet::source(text).line_start(line).annotation(annotation);
-                match column {
-                    None => group.element(snippet.path(&*name)),
-                    Some(column) => group
-                        .element(Origin::path(&*name).line(line).char_column(column))
-                        .element(snippet),
-                }
-            }
-            None => group.element(Origin::path(&*name)),
-        };
+        let group = point(group, &name, excerpt, pointer);
         let _ = writeln!(out, "{}\n", renderer.render(&[group]));
     }
     out
+}
+
+/// Adds where it is.
+fn point<'e>(
+    group: Group<'e>,
+    name: &'e str,
+    excerpt: Option<Excerpt<'e>>,
+    label: Option<String>,
+) -> Group<'e> {
+    match excerpt {
+        Some(Excerpt {
+            text,
+            line,
+            column,
+            span,
+        }) => {
+            let annotation = AnnotationKind::Primary.span(span).label(label);
+            let snippet = Snippet::source(text).line_start(line).annotation(annotation);
+            match column {
+                None => group.element(snippet.path(name)),
+                Some(column) => group
+                    .element(Origin::path(name).line(line).char_column(column))
+                    .element(snippet),
+            }
+        }
+        None => group.element(Origin::path(name)),
+    }
+}
+
+/// A place in a config, with words about it. Secrets in the source are stars.
+pub fn place(title: &str, name: &str, text: &[u8], position: Position, colour: bool) -> String {
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    let renderer = renderer.decor_style(DecorStyle::Ascii);
+    let name = one_line(name);
+    let source = Source::new(text);
+    let group = Group::with_title(Level::NOTE.primary_title(one_line(title)));
+    let group = point(group, &name, source.excerpt(text, position), None);
+    renderer.render(&[group]) + "\n"
 }
 
 /// A config's text, fit to be shown, and where its lines begin.
@@ -160,8 +185,7 @@ struct Excerpt<'s> {
 }
 
 impl Source {
-    fn of(verdict: &Verdict) -> Self {
-        let text = &verdict.text;
+    fn new(text: &[u8]) -> Self {
         let breaks = text
             .iter()
             .enumerate()

@@ -7,7 +7,12 @@ fn document(text: &str) -> (Config, Index) {
     let config = decode::decode(document.root(), &schema::CONFIG, Version::NEWEST).unwrap();
     (
         config,
-        Index::new(document.root(), Version::NEWEST, &document.lines()),
+        Index::new(
+            document.root(),
+            Version::NEWEST,
+            &document.lines(),
+            Detail::Entries,
+        ),
     )
 }
 
@@ -173,5 +178,77 @@ fn names_hide_credentials_of_urls_without_slashes() {
         ("/a:b@c", "/a:b@c"),
     ] {
         assert_eq!(displayed(name), expected);
+    }
+}
+
+fn detailed(name: &str, text: &str) -> (Config, Origins) {
+    let parsed = crate::config::parse_in_detail(text.as_bytes(), Detail::Values).unwrap();
+    let mut origins = Origins::default();
+    origins.push(name, parsed.origins);
+    (parsed.config, origins)
+}
+
+/// All of them, and what counts is the last.
+#[test]
+fn every_document_that_says_something_is_told() {
+    let texts = [
+        r#"{"ignition": {"version": "3.4.0"}, "storage": {
+            "files": [{"path": "/a", "mode": 1, "append": [{"source": "data:,0"}]}, {"path": "/b", "mode": 2}],
+            "links": [{"path": "/c", "target": "x"}]}, "kernelArguments": {"shouldExist": ["q", "r"]}}"#,
+        r#"{"ignition": {"version": "3.4.0"}, "storage": {"links": [{"path": "/b", "target": "y"}],
+            "files": [{"path": "/a", "append": [{"source": "data:,1"}]}]}, "kernelArguments": {"shouldNotExist": ["q"]}}"#,
+        r#"{"ignition": {"version": "3.4.0"}, "storage": {"files": [{"path": "/b"}, {"path": "/a", "mode": 3}]},
+            "kernelArguments": {"shouldExist": ["q"]}}"#,
+    ];
+    let (mut config, mut origins) = (Config::default(), Origins::default());
+    for (index, text) in texts.iter().enumerate() {
+        let (next, from) = detailed(&index.to_string(), text);
+        config = merge(config, next);
+        origins.append(from);
+    }
+    let told = |at: &str| -> String {
+        let said = origins.said(&config, &pointer(at));
+        let lookup = origins
+            .lookup(&config, &pointer(at))
+            .map(|(document, _)| document.to_owned());
+        if let (Some(last), Some(found)) = (said.last(), lookup) {
+            assert_eq!(last.document, found, "{at}");
+        }
+        let words = said.iter().map(|said| {
+            let line = said
+                .text
+                .split(|byte| *byte == b'\n')
+                .nth(said.position.line - 1)
+                .unwrap();
+            let there = &line[said.position.column - 1..];
+            let end = there.iter().position(|byte| b",}]".contains(byte)).unwrap();
+            format!("{}={}", said.document, String::from_utf8_lossy(&there[..end]))
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let files: Vec<&str> = config
+        .storage
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    assert_eq!(files, ["/a", "/b"]);
+    for (at, want) in [
+        ("storage.files.0.mode", "0=1 2=3"),
+        ("storage.files.0.append.0.source", "0=\"data:"),
+        ("storage.files.0.append.1.source", "1=\"data:"),
+        // The second makes it a link, and what the first says of the file is gone with that.
+        ("storage.files.1", "2=\"path\": \"/b\""),
+        ("storage.files.1.mode", ""),
+        ("storage.links.0.target", "0=\"x\""),
+        ("kernelArguments.shouldExist.0", "0=\"r\""),
+        ("kernelArguments.shouldExist.1", "2=\"q\""),
+        (
+            "storage.files",
+            "0={\"path\": \"/a\" 1={\"path\": \"/a\" 2={\"path\": \"/b\"",
+        ),
+        ("storage.files.7", ""),
+    ] {
+        assert_eq!(told(at), want, "{at}");
     }
 }

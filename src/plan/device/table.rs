@@ -1,9 +1,12 @@
 //! Writing a partition table (spec/disks.md 2).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::Change;
 use crate::gpt::{Table, Write};
+use crate::report::Pointer;
 use crate::sys::Invocation;
 use crate::view::{Device, DeviceOverlay, Devices, PartitionOf, ViewError};
 
@@ -56,6 +59,9 @@ pub struct WriteTable {
     pub before: Vec<Row>,
     /// Partitions afterwards
     pub after: Vec<Row>,
+    /// The partitions that go, by number, each with the place in the config that asks for it
+    #[serde(skip)]
+    pub lost: BTreeMap<u32, Pointer>,
     /// The table afterwards; `None`: there is none
     #[serde(skip)]
     pub table: Option<Table>,
@@ -218,6 +224,7 @@ mod tests {
             before: Vec::new(),
             // The first stays, the second shrinks, the third moves, the fourth goes, the fifth is new.
             after: vec![row(1, 1, 8), row(2, 9, 4), row(3, 40, 8), row(5, 60, 8)],
+            lost: BTreeMap::new(),
             table: None,
             writes: Vec::new(),
         };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::super::{Lost, Plan, Step};
+use super::disks::{DiskTable, Part, asks};
 use super::escape::is_hidden;
 use super::{Origin, Summary, destroyed, subject};
 use crate::report::Pointer;
@@ -25,6 +26,7 @@ pub struct Document<'a> {
     version: u32,
     summary: Numbers,
     destroys: Vec<Loss<'a>>,
+    disks: Vec<Disk<'a>>,
     stages: Vec<StageSteps<'a>>,
 }
 
@@ -73,6 +75,41 @@ struct Loss<'a> {
     cause: &'a Pointer,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
+    asks: Vec<Asks>,
+}
+
+/// A place in the config that asks for something to go.
+#[derive(Debug, Serialize)]
+struct Asks {
+    cause: Pointer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+}
+
+impl Asks {
+    fn new(cause: Pointer, origin: Origin<'_>) -> Self {
+        Self {
+            origin: origin(&cause),
+            cause,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Disk<'a> {
+    device: &'a str,
+    node: &'a str,
+    size: Option<u64>,
+    before: Vec<PartOf<'a>>,
+    after: Vec<PartOf<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartOf<'a> {
+    #[serde(flatten)]
+    part: &'a Part,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<Asks>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,13 +127,22 @@ struct FlatStep<'a> {
     #[serde(flatten)]
     step: &'a Step,
     destroys: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
 }
 
 /// Some plans as one JSON document, with the exit code that they mean. Plans of one stage must stand together.
-pub fn json<'a>(plans: &'a [Plan], origin: Origin<'_>) -> Document<'a> {
+pub fn json<'a>(plans: &'a [Plan], disks: &'a [DiskTable], origin: Origin<'_>) -> Document<'a> {
     let summary = Summary::of(plans);
+    let parts = |parts: &'a [Part]| -> Vec<PartOf<'a>> {
+        let parts = parts.iter().map(|part| PartOf {
+            part,
+            asks: part.asks.clone().map(|pointer| Asks::new(pointer, origin)),
+        });
+        parts.collect()
+    };
     Document {
         format: FORMAT,
         version: VERSION,
@@ -112,6 +158,20 @@ pub fn json<'a>(plans: &'a [Plan], origin: Origin<'_>) -> Document<'a> {
                 lost,
                 cause: &step.cause,
                 origin: origin(&step.cause),
+                asks: asks(step)
+                    .into_iter()
+                    .map(|pointer| Asks::new(pointer, origin))
+                    .collect(),
+            })
+            .collect(),
+        disks: disks
+            .iter()
+            .map(|disk| Disk {
+                device: &disk.device,
+                node: &disk.node,
+                size: disk.size,
+                before: parts(&disk.before),
+                after: parts(&disk.after),
             })
             .collect(),
         stages: plans
@@ -132,6 +192,11 @@ fn flat_steps<'a>(plan: &'a Plan, origin: Origin<'_>) -> impl Iterator<Item = Fl
         phase: plan.phase,
         step,
         destroys: step.change.destroys(),
+        commands: if step.change.keeps() {
+            Vec::new()
+        } else {
+            step.action.commands().iter().map(ToString::to_string).collect()
+        },
         origin: origin(&step.cause),
     })
 }

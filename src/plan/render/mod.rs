@@ -1,6 +1,7 @@
 //! Plans for people ([`text()`]), for programs ([`json()`], `docs/plan-format.md`), and in one line ([`Summary`]).
 
 mod describe;
+mod disks;
 mod escape;
 mod json;
 mod kind;
@@ -8,6 +9,7 @@ mod summary;
 mod text;
 
 pub use describe::subject;
+pub use disks::{DiskTable, disks};
 pub use escape::{thousands, words};
 pub use json::{Document, FORMAT, VERSION, json, visible_json};
 pub use summary::Summary;

@@ -1,5 +1,6 @@
 //! Tests of all renderings over the same plans.
 
+mod disks;
 mod schema;
 
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use crate::view::{Owner, RootPath};
 
 fn rendered(plans: &[Plan], style: Style) -> String {
     let mut out = String::new();
-    text(&mut out, plans, style, &no_origin).unwrap();
+    text(&mut out, plans, &[], style, &no_origin).unwrap();
     out
 }
 
@@ -263,7 +264,7 @@ fn narrow_with_origins() {
         ..Style::default()
     };
     let origin = |cause: &Pointer| (!cause.0.is_empty()).then(|| String::from("my.ign:12:7"));
-    text(&mut out, &example(), style, &origin).unwrap();
+    text(&mut out, &example(), &[], style, &origin).unwrap();
     insta::assert_snapshot!(out);
 }
 
@@ -279,7 +280,7 @@ fn json_form() {
     ];
     let origin =
         |cause: &Pointer| (cause.0.len() > 2).then(|| format!("my.ign:{}:7", cause.to_string().len()));
-    insta::assert_snapshot!(json(&plans, &origin).to_text().unwrap());
+    insta::assert_snapshot!(json(&plans, &[], &origin).to_text().unwrap());
 }
 
 #[test]
@@ -296,11 +297,14 @@ fn json_text_is_safe_for_terminals_and_the_same_json() {
         phase: Phase::Nodes,
         steps,
     }];
-    let text = json(&plans, &no_origin).to_text().unwrap();
+    let text = json(&plans, &[], &no_origin).to_text().unwrap();
     assert!(text.is_ascii() && !text.contains('\u{7f}'));
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["stages"][0]["steps"][0]["path"], path);
-    assert_eq!(value, serde_json::to_value(json(&plans, &no_origin)).unwrap());
+    assert_eq!(
+        value,
+        serde_json::to_value(json(&plans, &[], &no_origin)).unwrap()
+    );
 }
 
 #[test]
@@ -336,7 +340,7 @@ fn secrets_are_in_no_rendering() {
     assert!(revealed.count() > 0, "the samples hold no secret");
     for text in [
         rendered(&plans, Style::default()),
-        json(&plans, &no_origin).to_text().unwrap(),
+        json(&plans, &[], &no_origin).to_text().unwrap(),
         serde_json::to_string(&plans).unwrap(),
         format!("{plans:?}"),
     ] {

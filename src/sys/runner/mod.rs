@@ -105,7 +105,7 @@ impl fmt::Display for Invocation {
 /// An argument as a shell would read it.
 fn quoted(arg: &OsStr) -> String {
     let text = arg.to_string_lossy();
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=./,:@%+*".contains(letter);
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=./,:@%+".contains(letter);
     if !text.is_empty() && text.chars().all(plain) {
         text.into_owned()
     } else {

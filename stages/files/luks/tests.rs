@@ -1,6 +1,6 @@
 use super::{decode, plan};
 use crate::config::types::{File, Hidden, NodeOwner, Resource};
-use crate::plan::{Change, Step};
+use crate::plan::{Change, Content, Secret, Step};
 use crate::report::Pointer;
 use crate::stages::PlanError;
 use crate::stages::files::scene::{Scene, after, changes, lines, refusal};
@@ -184,6 +184,24 @@ fn a_dry_run_does_not_know_uuids() {
         .filter(|step| matches!(step.change, Change::Unknown { .. }))
         .count();
     assert_eq!(unknown, 5, "a line for each volume");
+}
+
+/// A dry run of all stages has no state file; it knows which key the disks stage would leave there.
+#[test]
+fn a_key_that_the_same_dry_run_has_planned() {
+    let mut scene = Scene::new(VOLUMES);
+    let remote = Content::Remote {
+        url: "https://host/key".into(),
+        hash: None,
+        resource: Secret::default(),
+    };
+    scene.planned_keys.insert("data".into(), remote);
+    let steps = planned(&scene, &machine()).unwrap();
+    let text = lines(&steps);
+    assert!(
+        text.contains("/etc/luks/data") && text.contains("https://host/key"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn plan_with(config: &Config, view: &dyn View, progress: &Progress) -> Result<Pl
     let state = StateFacts {
         notated_directories: &[],
         luks_key_files: &none,
+        planned_keys: &BTreeMap::new(),
         luks_volume_key_files: &none,
         provider_files: &[],
     };

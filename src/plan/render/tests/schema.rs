@@ -25,7 +25,7 @@ fn rendered(plans: &[Plan]) -> Value {
             .is_multiple_of(2)
             .then(|| String::from("my.ign:1:2"))
     };
-    serde_json::to_value(document(plans, &origin)).unwrap()
+    serde_json::to_value(document(plans, &[], &origin)).unwrap()
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_schema_refuses() {
 #[test]
 fn no_member_is_there_twice() {
     for plan in samples::plans() {
-        let text = serde_json::to_string(&document(std::slice::from_ref(&plan), &no_origin)).unwrap();
+        let text = serde_json::to_string(&document(std::slice::from_ref(&plan), &[], &no_origin)).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value.to_string().len(), text.len());
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use crate::plan::{GroupChange, UserChange};
+use super::{GroupChange, UserChange};
 
 fn option(args: &mut Vec<OsString>, name: &str, value: Option<&str>) {
     if let Some(value) = value {
