@@ -5,7 +5,9 @@
 
 pub mod apply;
 pub mod engine;
+pub mod image;
 pub mod plan;
+pub mod provision;
 pub mod report;
 pub mod rmcfg;
 pub mod validate;
@@ -19,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 pub use apply::ApplyArgs;
 pub use engine::EngineArgs;
+pub use image::{ImageArgs, Map};
 pub use plan::PlanArgs;
+pub use provision::ProvisionArgs;
 pub use report::ReportArgs;
 pub use rmcfg::RmcfgArgs;
 pub use validate::ValidateArgs;
@@ -42,6 +46,8 @@ pub enum Invocation {
     Engine(EngineArgs),
     /// Show what all stages would do
     Plan(PlanArgs),
+    /// Provision an image
+    Provision(ProvisionArgs),
     /// Show what a boot has done
     Report(ReportArgs),
     /// Validate configs
@@ -225,6 +231,7 @@ fn is_word(argument: &OsStr) -> bool {
 fn parse_verb(verb: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Say> {
     match verb.to_str().and_then(Verb::from_name) {
         Some(Verb::Plan) => plan::parse(arguments),
+        Some(Verb::Provision) => provision::parse(arguments),
         Some(Verb::Report) => report::parse(arguments),
         Some(Verb::Validate) => validate::parse_verb(arguments),
         Some(Verb::Apply) => apply::parse_verb(arguments),
@@ -298,6 +305,7 @@ pub fn man_pages() -> Vec<(String, String)> {
         page(&validate::IGNITION_VALIDATE),
         page(&verbs::OVERVIEW),
         page(&plan::PLAN),
+        page(&provision::PROVISION),
         page(&report::REPORT),
         page(&validate::VALIDATE),
         page(&apply::APPLY),

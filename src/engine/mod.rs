@@ -11,6 +11,7 @@ pub mod disks;
 pub mod edges;
 pub mod failure;
 pub mod files;
+pub mod image;
 pub mod keys;
 pub mod load;
 mod log;

@@ -178,7 +178,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
             .advance(unknown)
             .map_err(|error| Failure::from_advance(stage, Phase::Config, &error))?;
     }
-    stage::predict(&job, &edges, &root, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
+    stage::predict(&job, &edges, &super::mounts::text(&root), &progress, &mut world)
+        .map_err(|failure| loaded.locate(failure))?;
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, args.plan_format, &loaded, &edges)

@@ -191,17 +191,17 @@ pub(super) fn machine<'a>(
     }
 }
 
-/// Predicts a stage over a world that may have been predicted already.
+/// Predicts a stage over a world that may have been predicted already. `root` is where the root is, as plans name it.
 pub fn predict(
     job: &Job<'_>,
     edges: &Edges,
-    sysroot: &Sysroot,
+    root: &str,
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
     match job.stage {
         Stage::Disks => disks::carry_out(world, job.config, None),
-        Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),
+        Stage::Mount | Stage::Umount => mounts::predict(job, root, world),
         Stage::FetchOffline | Stage::Fetch | Stage::Kargs => world
             .advance(one_plan(job))
             .map_err(|error| Failure::from_advance(job.stage, phase_of(job.stage), &error)),

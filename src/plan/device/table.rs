@@ -177,8 +177,7 @@ impl WriteTable {
 
 /// The node of a partition: `/dev/vda9`, `/dev/nvme0n1p9`.
 pub fn partition_node(disk: &str, number: u32) -> String {
-    let digit = disk.ends_with(|last: char| last.is_ascii_digit());
-    format!("{disk}{}{number}", if digit { "p" } else { "" })
+    crate::view::names::of_partition(disk, number)
 }
 
 #[cfg(test)]
