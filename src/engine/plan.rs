@@ -74,6 +74,7 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             phases: &super::files::PHASES,
             aliases: &aliases,
             marks: &marks,
+            of_image: false,
         };
         stage::predict(&job, &edges, &text, &progress, &mut world)
             .map_err(|failure| loaded.locate(failure))?;

@@ -50,6 +50,8 @@ pub struct Job<'a> {
     pub aliases: &'a Path,
     /// Where it is noted on which devices filesystems are being made
     pub marks: &'a Path,
+    /// Whether the root is that of an image, of which this machine's own programs know nothing
+    pub of_image: bool,
 }
 
 /// Carries a stage out.
@@ -89,7 +91,7 @@ pub fn run(
     if unfinished.is_some() {
         heed(&unfinished, config_digest(job.config)?, job.strict)?;
     }
-    let live = is_live_image(&sysroot, edges);
+    let live = !job.of_image && is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.

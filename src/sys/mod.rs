@@ -17,6 +17,8 @@ pub mod host;
 pub mod journal;
 pub mod key_file;
 pub mod lock;
+pub mod loop_device;
+pub mod private;
 pub mod probe;
 pub mod random;
 pub mod reach;

@@ -145,6 +145,7 @@ impl Over<'_> {
                     phases: &super::files::PHASES,
                     aliases: Path::new(""),
                     marks: Path::new(MARKS),
+                    of_image: true,
                 };
                 stage::predict(&job, self.edges, ROOT, progress, world)?;
             }

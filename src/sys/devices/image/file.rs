@@ -6,6 +6,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
 use crate::gpt::{Found, ReadAt, Scan, scan};
 
 /// Sector sizes that an image may have.
@@ -32,6 +35,12 @@ pub enum OpenError {
     #[error("{} is no regular file; --image takes a disk image, and a real disk is planned for by the stages themselves", path.display())]
     NoFile {
         /// What was named
+        path: PathBuf,
+    },
+    /// Another process has it.
+    #[error("the image {} is in use by another process: another run, or a virtual machine; end that first", path.display())]
+    InUse {
+        /// The image
         path: PathBuf,
     },
     /// It holds next to nothing.
@@ -112,6 +121,41 @@ impl ImageFile {
         Ok(SECTOR_SIZES[0])
     }
 
+    /// Locks the image, as long as it is open here: against other runs (flock), and against QEMU (a lock of the open file
+    /// description on all bytes).
+    pub fn lock(&self) -> Result<(), OpenError> {
+        let failed = |errno: Errno| match errno {
+            Errno::EWOULDBLOCK | Errno::EACCES => OpenError::InUse {
+                path: self.path.clone(),
+            },
+            errno => OpenError::Io {
+                operation: "lock",
+                path: self.path.clone(),
+                source: errno.into(),
+            },
+        };
+        flock(&self.file).map_err(failed)?;
+        let all = libc::flock {
+            l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+            l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all)).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Opens the same file once more: a loop device that a killed run leaves must not keep the lock.
+    pub fn open_again(&self) -> io::Result<File> {
+        use std::os::fd::AsRawFd as _;
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+
     /// Its path, absolute.
     pub fn path(&self) -> &Path {
         &self.path
@@ -141,6 +185,18 @@ impl ImageFile {
     pub fn identity_at(&self, start: u64) -> String {
         format!("{}-{start}", self.identity)
     }
+}
+
+/// Takes the whole file, if nobody else has. It is let go of with the last descriptor of this opening, so the loop device gets one of its own ([`ImageFile::open_again`]).
+fn flock(file: &File) -> nix::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    #[expect(
+        unsafe_code,
+        reason = "nix's lock owns the file, which is lent to the kernel here"
+    )]
+    // SAFETY: flock(2) takes two integers and touches no memory.
+    let done = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    Errno::result(done).map(drop)
 }
 
 /// What tells a file from others, and from one that comes in its place: the time of its birth, where the filesystem knows it.
