@@ -24,6 +24,7 @@ mod disks;
 mod escapes;
 mod fetch;
 mod gpt;
+mod images;
 mod journal;
 mod kill;
 mod peer;

@@ -96,10 +96,16 @@ pub static PROVISION: Command<ProvisionFlags> = Command {
             "any error, bad usage included; the image may be half done, and can be provisioned again",
         ),
     ],
-    files: &[(
-        "/run/ignition",
-        "where the run has its files, on a filesystem of its own that goes with it",
-    )],
+    files: &[
+        (
+            "/dev/ignition",
+            "where the run has its state and mounts the root, in its own /dev; nobody else sees it",
+        ),
+        (
+            "/run/ignition-images/making",
+            "notes of filesystems that are being made; if a run is killed, the next one makes them anew",
+        ),
+    ],
     environment: &[("PATH", "where mkfs and the other programs are looked for")],
     examples: &[
         (

@@ -100,11 +100,16 @@ pub fn unmount(
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let devices = stage::devices(job, edges);
-    let sysroot = stage::open_root(job.stage, root)?;
+    let plan = {
+        let sysroot = stage::open_root(job.stage, root)?;
+        let probe = stage::probe(job, &sysroot, edges, &devices);
+        unmount_plan(job, &text(&sysroot), &probe)?
+    };
+    // The root itself may be one of them, and must not be held open.
+    let sysroot = stage::open_root(job.stage, Path::new("/"))?;
     let probe = stage::probe(job, &sysroot, edges, &devices);
     let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
     let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
-    let plan = unmount_plan(job, &text(&sysroot), world.view())?;
     world
         .advance(plan)
         .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))

@@ -1,10 +1,10 @@
 //! A view of the machine without its devices: a mount namespace in which `/dev` is empty but for what every program needs, and
 //! in which mounts are nobody else's. It goes with the process, and everything that is mounted in it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -50,61 +50,30 @@ fn failed<E: Into<io::Error>>(operation: impl Into<String>) -> impl FnOnce(E) ->
     }
 }
 
-/// The namespace. When this is dropped, the directory that it needed outside is removed.
-#[derive(Debug)]
-pub struct Private {
-    /// What the directory is hidden by, and whether it was made for that
-    directory: PathBuf,
-    made: bool,
-}
-
-impl Private {
-    /// Enters a mount namespace of its own, in which `/dev` has no devices and `directory` is empty and readable for root
-    /// alone. Threads that are there already stay outside.
-    pub fn enter(directory: &Path) -> Result<Self, PrivateError> {
-        let made = match fs::create_dir(directory) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(error) => return Err(failed(format!("make {}", directory.display()))(error)),
-        };
-        let private = Self {
-            directory: directory.to_owned(),
-            made,
-        };
-        unshare(CloneFlags::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
-        // What this machine mounts and unmounts is seen; what is mounted here is nobody else's.
-        mount_at(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SLAVE, "")?;
-        // Files may be there that the command line names.
-        let shared = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
-            .open("/dev/shm")
-            .ok();
-        mount_at(
-            Some("tmpfs"),
-            Path::new("/dev"),
-            MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
-            "mode=755,size=16m",
-        )?;
-        fill(Path::new("/dev"), shared.as_ref())?;
-        mount_at(
-            Some("tmpfs"),
-            directory,
-            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-            "mode=700",
-        )?;
-        Ok(private)
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        if self.made {
-            let _ = nix::mount::umount2(&self.directory, nix::mount::MntFlags::MNT_DETACH);
-            // Another run may use it by now.
-            let _ = fs::remove_dir(&self.directory);
-        }
-    }
+/// Enters a mount namespace of its own, in which `/dev` has no devices, and a directory of this name for root alone.
+/// Threads that are there already stay outside.
+pub fn enter(directory: &str) -> Result<(), PrivateError> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
+    // What this machine mounts and unmounts is seen; what is mounted here is nobody else's.
+    mount_at(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SLAVE, "")?;
+    // Files may be there that the command line names.
+    let shared = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
+        .open("/dev/shm")
+        .ok();
+    mount_at(
+        Some("tmpfs"),
+        Path::new("/dev"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+        "mode=755",
+    )?;
+    fill(Path::new("/dev"), shared.as_ref())?;
+    let private = Path::new("/dev").join(directory);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&private)
+        .map_err(failed(format!("make {}", private.display())))
 }
 
 fn mount_at(

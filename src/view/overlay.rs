@@ -158,28 +158,28 @@ impl<'a> Overlay<'a> {
     /// What is below the predictions.
     fn base_node(&self, path: &RootPath) -> Result<Option<Node>, ViewError> {
         match self.tree(path) {
-            Some((tree, place)) => tree.node(&place),
+            Some((tree, place)) => tree.node(&place).map_err(|error| within(error, path)),
             None => self.base.node(path),
         }
     }
 
     fn base_list(&self, path: &RootPath) -> Result<Vec<OsString>, ViewError> {
         match self.tree(path) {
-            Some((tree, place)) => tree.list(&place),
+            Some((tree, place)) => tree.list(&place).map_err(|error| within(error, path)),
             None => self.base.list(path),
         }
     }
 
     fn base_digest(&self, path: &RootPath) -> Result<FileDigest, ViewError> {
         match self.tree(path) {
-            Some((tree, place)) => tree.digest(&place),
+            Some((tree, place)) => tree.digest(&place).map_err(|error| within(error, path)),
             None => self.base.digest(path),
         }
     }
 
     fn base_read(&self, path: &RootPath, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
         match self.tree(path) {
-            Some((tree, place)) => tree.read(&place, limit),
+            Some((tree, place)) => tree.read(&place, limit).map_err(|error| within(error, path)),
             None => self.base.read(path, limit),
         }
     }
@@ -306,6 +306,18 @@ impl<'a> Overlay<'a> {
         if hiding.contains_key(path) {
             hiding.clear();
         }
+    }
+}
+
+/// Names the path in the root of what was asked about in a filesystem of its own.
+fn within(error: ViewError, path: &RootPath) -> ViewError {
+    match error {
+        ViewError::NotMounted { device, kind, .. } => ViewError::NotMounted {
+            path: path.to_string(),
+            device,
+            kind,
+        },
+        other => other,
     }
 }
 

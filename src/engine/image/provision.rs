@@ -23,16 +23,19 @@ use crate::report::Pointer;
 use crate::stages::{Progress, Stage};
 use crate::sys::devices::image::{AttachedImages, ImageDevices, ImageFile};
 use crate::sys::devices::{BlockDevices as _, RealDevices};
-use crate::sys::private::{self, Private};
+use crate::sys::private;
 use crate::sys::runner::System;
 use crate::sys::{HostFiles as _, Invocation, Runner as _, Tool, signals, terminal};
 use crate::view::{Devices as _, View as _};
 
-/// Where the run has its files, on a filesystem of its own.
-const DIRECTORY: &str = "/run/ignition";
+/// Name of the directory that the run has its files in. It is in the run's own `/dev`, in memory, and goes with it.
+const NAME: &str = "ignition";
+
+/// The same as a path.
+const DIRECTORY: &str = "/dev/ignition";
 
 /// Where the root is mounted.
-const ROOT: &str = "/run/ignition/sysroot";
+const ROOT: &str = "/dev/ignition/sysroot";
 
 /// Provisions an image; 0 or 1.
 pub fn provision(args: &ProvisionArgs) -> u8 {
@@ -80,7 +83,7 @@ fn carry_out(args: &ProvisionArgs) -> Result<(), Failure> {
     rehearse(args, &loaded, &state, &edges).map_err(|failure| loaded.locate(failure))?;
     stop_if_asked()?;
 
-    let private = Private::enter(Path::new(DIRECTORY)).map_err(|error| failed(&error))?;
+    private::enter(NAME).map_err(|error| failed(&error))?;
     edges.runner = edges.runner.clone().without_udev();
     let images = attach(images, &edges.runner)?;
     edges.devices = RealDevices::new(edges.runner.clone()).of_images(Arc::clone(&images));
@@ -99,7 +102,7 @@ fn carry_out(args: &ProvisionArgs) -> Result<(), Failure> {
         // The kernel does it at the end of this process.
         None => Ok(()),
     };
-    drop(private);
+    crate::sys::devices::tidy(Path::new(MARKS));
     done.and(unmounted).and(detached)?;
     tracing::info!("{} is provisioned", args.image.image.display());
     Ok(())

@@ -18,6 +18,7 @@ mod wait;
 
 use std::time::Duration;
 
+pub use marks::tidy;
 pub use real::RealDevices;
 
 use crate::gpt::{Table, Write};

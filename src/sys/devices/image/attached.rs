@@ -271,7 +271,10 @@ impl AttachedImages {
             path,
             source,
         })?;
-        Ok(all.iter().any(|facts| facts.number == wanted).then_some(number))
+        let found = all.iter().find(|facts| facts.number == wanted);
+        // What is built on the images has a node of its own name, too, whatever the program that opened it has made.
+        let _made = found.map(self::node);
+        Ok(found.map(|_| number))
     }
 
     /// What a part of an image is known by, also when it is attached again.

@@ -81,6 +81,9 @@ impl ImageFile {
             }
         };
         let path = std::fs::canonicalize(path).map_err(failed("find"))?;
+        if !std::fs::metadata(&path).map_err(failed("look at"))?.is_file() {
+            return Err(OpenError::NoFile { path });
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(for_writing)
@@ -88,9 +91,6 @@ impl ImageFile {
             .open(&path)
             .map_err(failed("open"))?;
         let meta = file.metadata().map_err(failed("look at"))?;
-        if !meta.is_file() {
-            return Err(OpenError::NoFile { path });
-        }
         let size = meta.len();
         if size < SMALLEST {
             return Err(OpenError::TooSmall { path, size });
