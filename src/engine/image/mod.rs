@@ -14,7 +14,7 @@ use super::load::{self, Loaded, Source, Wanted};
 use super::places::Places;
 use super::stage::{self, Job};
 use super::state::State;
-use super::world::DryRun;
+use super::world::{DryRun, World as _};
 use crate::PROGRESS_PATH;
 use crate::cli::{ImageArgs, Input, PlanArgs};
 use crate::exec::progress;
@@ -22,7 +22,7 @@ use crate::fetch::Fetch;
 use crate::fetch::settings::Settings;
 use crate::plan::Plan;
 use crate::plan::render::Summary;
-use crate::stages::{Progress, Stage};
+use crate::stages::{Phase, Progress, Stage};
 use crate::sys::devices::image::{ImageDevices, ImageFile};
 use crate::sys::probe::{ImageView, Probe};
 use crate::sys::runner::NoPrograms;
@@ -152,7 +152,12 @@ impl Over<'_> {
             Ok(())
         };
         let nothing = Progress::default();
-        predict(&[Stage::Fetch, Stage::Kargs, Stage::Disks], &nothing, &mut world)?;
+        // What the fetch stage leaves for later ones stays in the program here; what it did not fetch is named.
+        let unfetched = crate::stages::fetch::plan_unfetched(Stage::Fetch, &self.loaded.found);
+        world
+            .advance(unfetched)
+            .map_err(|error| Failure::from_advance(Stage::Fetch, Phase::Config, &error))?;
+        predict(&[Stage::Kargs, Stage::Disks], &nothing, &mut world)?;
         let root = root::find(
             &self.loaded.config,
             &self.image.root_label,
