@@ -227,14 +227,14 @@ impl Run<'_> {
                 self.mount_root()?;
             }
             let _stage = crate::log::stage(stage);
-            state = self.stage(stage, state, &places)?;
+            state = self.stage(stage, &state, &places)?;
         }
         Ok(())
     }
 
-    fn stage(&self, stage: Stage, state: State, places: &Places) -> Result<State, Failure> {
+    fn stage(&self, stage: Stage, state: &State, places: &Places) -> Result<State, Failure> {
         let aliases = places.beside_state(ALIASES);
-        let job = job(stage, self.loaded, &state, &aliases);
+        let job = job(stage, self.loaded, state, &aliases);
         let keys = StateKeys::new(&self.edges.host, &places.state_file, state.clone());
         let fetch = self.edges.fetch(self.settings.clone());
         stage::run(&job, self.edges, Path::new(ROOT), &fetch, &keys)?;
