@@ -26,6 +26,7 @@ mod escapes;
 mod explain;
 mod fetch;
 mod gpt;
+mod images;
 mod journal;
 mod kill;
 mod peer;

@@ -98,6 +98,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         phases: &PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     stage::run(&job, &edges, &args.root, &fetch, &NoKeys).map_err(|failure| loaded.locate(failure))
 }

@@ -13,6 +13,7 @@ pub mod edges;
 pub mod explain;
 pub mod failure;
 pub mod files;
+pub mod image;
 pub mod keys;
 pub mod load;
 mod log;

@@ -118,6 +118,7 @@ fn carry_out(
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
     stage::run(&job, edges, &args.root, fetch, &keys).map_err(|failure| loaded.locate(failure))?;
@@ -166,6 +167,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
@@ -178,7 +180,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
             .advance(unknown)
             .map_err(|error| Failure::from_advance(stage, Phase::Config, &error))?;
     }
-    stage::predict(&job, &edges, &root, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
+    stage::predict(&job, &edges, &super::mounts::text(&root), &progress, &mut world)
+        .map_err(|failure| loaded.locate(failure))?;
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, devices.devices(), args.plan_format, &loaded, &edges)

@@ -8,7 +8,7 @@ use super::super::Change;
 use crate::gpt::{Table, Write};
 use crate::report::Pointer;
 use crate::sys::Invocation;
-use crate::view::{Device, DeviceOverlay, Devices, PartitionOf, ViewError};
+use crate::view::{Device, DeviceOverlay, Devices, PartitionOf, ViewError, names};
 
 /// A partition as a plan shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,11 +138,13 @@ impl WriteTable {
                     uses: Vec::new(),
                 }),
             }
-            if !row.label.is_empty() {
-                overlay.put_path(&format!("/dev/disk/by-partlabel/{}", row.label), Some(&node));
+            let links = [
+                names::by_partlabel(&row.label),
+                names::by_partuuid(&row.guid.to_lowercase()),
+            ];
+            for link in links.into_iter().flatten() {
+                overlay.put_path(&link, Some(&node));
             }
-            let guid = row.guid.to_lowercase();
-            overlay.put_path(&format!("/dev/disk/by-partuuid/{guid}"), Some(&node));
         }
         Ok(())
     }
@@ -183,8 +185,7 @@ impl WriteTable {
 
 /// The node of a partition: `/dev/vda9`, `/dev/nvme0n1p9`.
 pub fn partition_node(disk: &str, number: u32) -> String {
-    let digit = disk.ends_with(|last: char| last.is_ascii_digit());
-    format!("{disk}{}{number}", if digit { "p" } else { "" })
+    names::of_partition(disk, number)
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use nix::fcntl::{Flock, FlockArg};
 use super::TableError;
 use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
 use crate::sys::blkpg;
-use crate::view::Device;
 
 /// How long a partition that somebody has open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +57,7 @@ pub(super) fn scan(node: &str) -> io::Result<Scan> {
 pub(super) fn write(
     node: &str,
     writes: &[Write],
-    known: &[Device],
+    known: &[KernelPartition],
     table: Option<&Table>,
 ) -> Result<(), TableError> {
     let file = OpenOptions::new()
@@ -74,18 +73,7 @@ pub(super) fn write(
             .and_then(|()| disk.sync_data())
             .map_err(|source| TableError::new("write the partition table of", node, source))?;
     }
-    let kernel: Vec<KernelPartition> = known
-        .iter()
-        .filter_map(|device| {
-            let of = device.partition.as_ref()?;
-            Some(KernelPartition {
-                number: of.number,
-                start: of.start,
-                size: device.size?,
-            })
-        })
-        .collect();
-    for news in tell(&kernel, table) {
+    for news in tell(known, table) {
         told(&disk, news).map_err(|source| {
             let operation = match news {
                 Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
