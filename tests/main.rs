@@ -21,6 +21,7 @@ mod cli;
 mod corpus;
 mod digest;
 mod disks;
+mod dracut;
 mod escapes;
 mod fetch;
 mod gpt;

@@ -168,7 +168,8 @@ install_plain() {
     inst_multiple -o clevis-decrypt clevis-decrypt-sss clevis-decrypt-tang clevis-decrypt-tpm2 clevis-encrypt \
         jose curl luksmeta tpm2 tpm2_createprimary tpm2_load tpm2_unseal tpm2_flushcontext tpm2_pcrread tpm2_pcrlist
     inst_rules 60-cdrom_id.rules 63-md-raid-arrays.rules
-    inst_simple /etc/ssl/certs/ca-certificates.crt
+    # Without it https works with authorities from the config only.
+    inst_multiple -o /etc/ssl/certs/ca-certificates.crt
     if has_networkd; then
         install_network
     fi
@@ -200,15 +201,16 @@ install_network() {
 }
 
 install() {
+    # First: what has a wrapper is not installed once more.
+    if is_flatcar; then
+        install_flatcar
+    else
+        install_plain
+    fi
     install_tools
     install_scripts
     install_units
     inst_simple "$moddir/99-xx-ignition-systemd-cryptsetup.rules" \
         /usr/lib/udev/rules.d/99-xx-ignition-systemd-cryptsetup.rules
     inst_simple "$moddir/ignition-luks.conf" /etc/security/pwquality.conf.d/ignition-luks.conf
-    if is_flatcar; then
-        install_flatcar
-    else
-        install_plain
-    fi
 }
