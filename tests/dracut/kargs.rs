@@ -275,6 +275,15 @@ fn no_flag_no_change() {
     assert!(!scene.calls().iter().any(|call| call.starts_with("systemctl")));
 }
 
+/// Seen in QEMU: the signal of the reboot made the stage print a digest of a failure.
+#[test]
+fn being_ended_by_the_reboot_is_no_failure() {
+    let Some(scene) = scene("") else { return };
+    scene.fake("systemctl", "kill -TERM $PPID");
+    run(&scene, "--should-exist a").expect_code(0);
+    assert_eq!(scene.calls(), REBOOT);
+}
+
 #[test]
 fn the_flag_is_there_before_the_file_is_changed() {
     let Some(scene) = scene("") else { return };
