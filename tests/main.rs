@@ -22,6 +22,7 @@ mod cli;
 mod corpus;
 mod digest;
 mod disks;
+mod dracut;
 mod escapes;
 mod explain;
 mod fetch;

@@ -25,14 +25,12 @@ pub enum Verb {
     Butane,
     /// Convert old specs
     Convert,
-    /// The systemd generator
-    Generator,
     /// Print the verbs
     Help,
 }
 
 /// The verbs in the order of the overview, each with what it does.
-pub const VERBS: [(Verb, &str); 11] = [
+pub const VERBS: [(Verb, &str); 10] = [
     (
         Verb::Plan,
         "show what a config would do to a root or an image, and change nothing",
@@ -51,7 +49,6 @@ pub const VERBS: [(Verb, &str); 11] = [
     (Verb::Pack, "not built yet"),
     (Verb::Butane, "not built yet"),
     (Verb::Convert, "not built yet"),
-    (Verb::Generator, "not built yet"),
     (Verb::Help, "print this"),
 ];
 
@@ -68,7 +65,6 @@ impl Verb {
             Self::Pack => "pack",
             Self::Butane => "butane",
             Self::Convert => "convert",
-            Self::Generator => "generator",
             Self::Help => "help",
         }
     }
@@ -119,7 +115,7 @@ pub static OVERVIEW: Command<()> = Command {
          container. Verbs take long flags before and after their arguments.",
         "As the engine it takes the flags of ignition(8), and under the names ignition, ignition-apply, ignition-rmcfg and \
          ignition-validate it is a drop-in for those programs.",
-        "The verbs pack, butane, convert and generator are reserved and not built yet.",
+        "The verbs pack, butane and convert are reserved and not built yet.",
     ],
     style: Style::Gnu,
     flags: &[],

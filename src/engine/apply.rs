@@ -30,7 +30,7 @@ pub fn apply(args: &ApplyArgs) -> u8 {
     crate::sys::set_umask();
     match carry_out(args) {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure.exit(1), Audience::Boot),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Boot, None),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sys::runner::NoPrograms;
 pub fn plan(args: &PlanArgs) -> u8 {
     match show(args) {
         Ok(code) => code,
-        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal, None),
     }
 }
 

@@ -36,14 +36,22 @@ pub(super) const DRY_RUN_MOST: Duration = Duration::from_secs(60);
 pub fn run(args: &EngineArgs) -> u8 {
     crate::sys::set_umask();
     let _stage = crate::log::stage(args.stage);
+    // With `--config` a workstation is left as it was.
+    let kept = (!args.dry_run && args.config.is_none()).then(|| Places::of(args).beside_state(super::DIGEST));
     let (done, audience) = if args.dry_run {
         (dry_run(args), Audience::Terminal)
     } else {
+        // What an earlier run said is over.
+        if let Some(kept) = &kept
+            && let Err(error) = Host.remove(kept)
+        {
+            tracing::debug!("cannot remove {}: {error}", kept.display());
+        }
         (real_run(args), Audience::Boot)
     };
     match done {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure.of_config(|| cached(args)), audience),
+        Err(failure) => super::tell(&failure.of_config(|| cached(args)), audience, kept.as_deref()),
     }
 }
 

@@ -42,7 +42,7 @@ pub fn provision(args: &ProvisionArgs) -> u8 {
     crate::sys::set_umask();
     match carry_out(args) {
         Ok(()) => 0,
-        Err(failure) => super::super::tell(&failure.exit(1), Audience::Boot),
+        Err(failure) => super::super::tell(&failure.exit(1), Audience::Boot, None),
     }
 }
 
