@@ -11,5 +11,6 @@ done </proc/self/mounts
 
 case $kind in
 "" | tmpfs) ;;
-*) exec systemctl stop oem.mount ;;
+# Not by stopping oem.mount: systemd would stop the stages that require it, all of them.
+*) exec umount /oem ;;
 esac

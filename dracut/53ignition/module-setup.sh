@@ -78,12 +78,13 @@ install_tools() {
 
 # Ours: what the scripts and units of this directory run.
 install_scripts() {
-    inst_multiple sh mkdir ln rm mv sleep sync mount umount systemctl
+    inst_multiple sh cat mkdir ln rm mv sleep sync mount umount systemctl
     inst_multiple -o systemd-detect-virt
     inst_script "$moddir/ignition-setup-pre.sh" /usr/sbin/ignition-setup-pre
     inst_script "$moddir/ignition-leave-oem.sh" /usr/sbin/ignition-leave-oem
     inst_script "$moddir/ignition-start-network.sh" /usr/sbin/ignition-start-network
     inst_script "$moddir/ignition-quench.sh" /usr/sbin/ignition-quench
+    inst_script "$moddir/ignition-check.sh" /usr/sbin/ignition-check
     inst_script "$moddir/ignition-show-digest.sh" /usr/sbin/ignition-show-digest
     inst_script "$moddir/ignition-generator" "$systemdutildir/system-generators/ignition-generator"
     # A distribution that has one knows its boot loader.

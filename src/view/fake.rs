@@ -200,9 +200,15 @@ impl View for FakeView {
     }
 
     fn digest(&self, path: &RootPath) -> Result<FileDigest, ViewError> {
-        Ok(self.nodes.get(path).map_or(FileDigest::Unknown, |(_, bytes)| {
-            FileDigest::Known(Digest::of(bytes))
-        }))
+        // As the machine: a planner asks for a node before it asks what is in it.
+        let Some((_, bytes)) = self.nodes.get(path) else {
+            return Err(ViewError::Io {
+                operation: "read",
+                path: path.to_string(),
+                source: std::io::ErrorKind::NotFound.into(),
+            });
+        };
+        Ok(FileDigest::Known(Digest::of(bytes)))
     }
 
     fn read(&self, path: &RootPath, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {

@@ -116,10 +116,13 @@ fn write_key(
     let path = planner.resolve(&key_path(luks), at)?;
     let there = planner.node(&path, at)?;
     let wanted = contents.sha512();
-    let same =
-        matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if Some(found) == wanted);
-    if !same && there.is_some() && !planner.progress().intends(&path) {
-        keep_old_key(planner, luks, &path, at)?;
+    // On a first boot there is none, and the machine has no digest of what is not there.
+    if there.is_some() {
+        let same =
+            matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if Some(found) == wanted);
+        if !same && !planner.progress().intends(&path) {
+            keep_old_key(planner, luks, &path, at)?;
+        }
     }
     if there.as_ref().is_some_and(Node::is_directory) {
         return planner.put_file(&path, Vec::new(), root_access(0o600), at);

@@ -26,6 +26,11 @@ impl Archive {
         Self::default()
     }
 
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// A directory and those above it.
     pub fn add_directory(&mut self, path: &str) {
         let path = merged(path);

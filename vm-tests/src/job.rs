@@ -29,12 +29,16 @@ pub struct Job {
     pub code: Option<i64>,
     /// What was on the serial console
     pub console: String,
+    /// What was on the second one, if it has one
+    pub console2: String,
     /// What was written to `/dev/hvc0` while it ran: with systemd, the journal
     pub live: String,
     /// What QEMU said
     pub qemu: String,
     /// How long it ran
     pub wall: Duration,
+    /// What it took of the host's CPU
+    pub cpu: Duration,
     /// The disks as it left them
     pub disks: Vec<PathBuf>,
     /// Where all of it is: `console.log`, `out/`

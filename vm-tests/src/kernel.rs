@@ -47,6 +47,11 @@ impl Kernel {
         Ok(kernel)
     }
 
+    /// The directory that has `lib/modules`.
+    pub fn tree(&self) -> &Path {
+        &self.tree
+    }
+
     fn directory(&self) -> PathBuf {
         self.tree.join("lib/modules").join(&self.release)
     }

@@ -16,6 +16,9 @@ pub mod kernel;
 pub mod machine;
 pub mod packages;
 pub mod peer;
+mod running;
+pub mod scenario;
+pub mod scene;
 pub mod smoke;
 pub mod tools;
 
@@ -26,7 +29,8 @@ pub use debian::Debian;
 pub use initrd::Archive;
 pub use job::{Job, Step};
 pub use kernel::Kernel;
-pub use machine::{Disk, Machine, Moment};
+pub use machine::{Act, Disk, Machine, Moment};
+pub use scene::Scene;
 pub use tools::{Flavour, Lab};
 
 /// Errors are for people to read: text, the outermost first.
@@ -54,7 +58,8 @@ pub fn workspace() -> PathBuf {
 
 /// Where everything that this package makes is: kernels, initrds, runs.
 pub fn store() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace().join("target"), PathBuf::from)
-        .join("vm-tests")
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    // QEMU runs in a directory of its own.
+    std::path::absolute(&target).unwrap_or(target).join("vm-tests")
 }

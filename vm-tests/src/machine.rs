@@ -1,16 +1,14 @@
 //! A machine: what to boot, with what attached, for how long.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::job::{Ended, Job};
+use crate::job::Job;
+use crate::running::{Running, Turn};
 use crate::{Archive, Doing as _, Kernel, Result, packages, store};
-
-/// How many machines run at a time, over all processes of this workspace.
-const AT_A_TIME: usize = 2;
 
 /// What every kernel is told. A panic ends the machine; the clock's rate comes by [`clock`].
 const ARGUMENTS: &str = "console=ttyS0 panic=-1 reboot=t mitigations=off no_timer_check nokaslr audit=0 \
@@ -23,6 +21,8 @@ pub struct Disk {
     size: u64,
     sector: u32,
     image: Option<PathBuf>,
+    /// The image itself is the disk, not a copy of it
+    itself: bool,
     scsi: bool,
     serial: Option<String>,
 }
@@ -36,6 +36,7 @@ impl Disk {
             size,
             sector: 512,
             image: None,
+            itself: false,
             scsi: false,
             serial: None,
         }
@@ -46,6 +47,14 @@ impl Disk {
         Self {
             image: Some(image.to_path_buf()),
             ..Self::empty(name, 0)
+        }
+    }
+
+    /// One that is this raw image itself: what a machine writes is in it.
+    pub fn at(name: &str, image: &Path) -> Self {
+        Self {
+            itself: true,
+            ..Self::copy_of(name, image)
         }
     }
 
@@ -96,7 +105,11 @@ impl Disk {
         self
     }
 
-    fn make(&self, directory: &Path) -> Result<PathBuf> {
+    /// Its file, in `directory` unless it is one already.
+    pub fn make(&self, directory: &Path) -> Result<PathBuf> {
+        if let (true, Some(image)) = (self.itself, &self.image) {
+            return Ok(image.clone());
+        }
         let path = directory.join(format!("{}.raw", self.name));
         if let Some(image) = &self.image {
             // cp keeps the holes.
@@ -125,19 +138,34 @@ pub enum Moment {
     AfterLine(String, Duration),
 }
 
+/// What is done to a machine at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Its power is cut.
+    Cut,
+    /// QEMU's monitor is sent this command, as JSON.
+    Tell(String),
+}
+
 /// What to boot, with what attached, for how long.
 #[derive(Clone, Debug)]
 pub struct Machine {
     kernel: PathBuf,
     initrd: Vec<PathBuf>,
     own: Archive,
-    script: String,
+    script: Option<String>,
     arguments: Vec<String>,
     fw_cfg: Vec<(String, Vec<u8>)>,
     disks: Vec<Disk>,
     memory: u32,
     timeout: Duration,
-    cut: Option<Moment>,
+    cpu: Option<Duration>,
+    then: Vec<(Moment, Act)>,
+    consoles: usize,
+    network: bool,
+    more: Vec<String>,
+    shell: bool,
+    firmware: bool,
 }
 
 impl Machine {
@@ -148,13 +176,27 @@ impl Machine {
             kernel: kernel.image.clone(),
             initrd: vec![initrd.to_path_buf()],
             own: Archive::new(),
-            script: script.to_owned(),
+            script: Some(script.to_owned()),
             arguments: Vec::new(),
             fw_cfg: Vec::new(),
             disks: Vec::new(),
             memory: 1024,
             timeout: Duration::from_secs(300),
-            cut: None,
+            cpu: None,
+            then: Vec::new(),
+            consoles: 1,
+            network: false,
+            more: Vec::new(),
+            shell: false,
+            firmware: false,
+        }
+    }
+
+    /// A machine that has a system of its own to boot: nothing is added to the archives, and no script runs in them.
+    pub fn system(kernel: &Kernel, initrd: &Path) -> Self {
+        Self {
+            script: None,
+            ..Self::new(kernel, initrd, "")
         }
     }
 
@@ -207,17 +249,65 @@ impl Machine {
         self
     }
 
+    /// After this much of the host's CPU time too.
+    #[must_use]
+    pub fn cpu_limit(mut self, limit: Duration) -> Self {
+        self.cpu = Some(limit);
+        self
+    }
+
     /// Cuts its power at a moment.
     #[must_use]
-    pub fn cut(mut self, moment: Moment) -> Self {
-        self.cut = Some(moment);
+    pub fn cut(self, moment: Moment) -> Self {
+        self.then(moment, Act::Cut)
+    }
+
+    /// Does something to it at a moment.
+    #[must_use]
+    pub fn then(mut self, moment: Moment, act: Act) -> Self {
+        self.then.push((moment, act));
+        self
+    }
+
+    /// A second console, `hvc1`, whose log is `console2.log`.
+    #[must_use]
+    pub fn two_consoles(mut self) -> Self {
+        self.consoles = 2;
+        self
+    }
+
+    /// A network card. The host is 10.0.2.2 to it.
+    #[must_use]
+    pub fn network(mut self) -> Self {
+        self.network = true;
+        self
+    }
+
+    /// More arguments of QEMU.
+    #[must_use]
+    pub fn more(mut self, arguments: &[&str]) -> Self {
+        self.more.extend(arguments.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// Its console is the terminal of the harness, and there is no limit of time.
+    #[must_use]
+    pub fn shell(mut self) -> Self {
+        self.shell = true;
+        self.argument("vm-tests.shell")
+    }
+
+    /// It boots from its disks, by the firmware that it is given by [`Self::more`].
+    #[must_use]
+    pub fn by_firmware(mut self) -> Self {
+        self.firmware = true;
         self
     }
 
     /// The same machine with its power back: its disks begin as copies of what a run of it left.
     #[must_use]
     pub fn again(mut self, disks: &[PathBuf]) -> Self {
-        self.cut = None;
+        self.then.retain(|(_, act)| *act != Act::Cut);
         for (disk, image) in self.disks.iter_mut().zip(disks) {
             disk.image = Some(image.clone());
         }
@@ -227,7 +317,7 @@ impl Machine {
     /// The same machine with another job.
     #[must_use]
     pub fn job(mut self, script: &str) -> Self {
-        script.clone_into(&mut self.script);
+        self.script = Some(script.to_owned());
         self
     }
 
@@ -243,17 +333,24 @@ impl Machine {
         let (mut command, disks) = self.command(&directory)?;
         let log = directory.join("qemu.log");
         let messages = File::create(&log).doing(log.display())?;
-        let answers = File::create(directory.join("qmp.log"))?;
-        command.stdin(Stdio::piped()).stdout(answers).stderr(messages);
+        if self.shell {
+            command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
+        } else {
+            let answers = File::create(directory.join("qmp.log"))?;
+            command.stdin(Stdio::piped()).stdout(answers);
+        }
+        command.stderr(messages);
 
         let _turn = Turn::wait()?;
         let start = Instant::now();
-        let mut running = Running {
-            qemu: command.spawn().doing("qemu-system-x86_64")?,
-            said: [directory.join("console.log"), directory.join("live.log")],
+        let mut running = Running::start(&mut command, &directory)?;
+        let limits = if self.shell {
+            (Duration::MAX, None)
+        } else {
+            (self.timeout, self.cpu)
         };
-        let ended = running.wait(start, self.timeout, self.cut.as_ref())?;
-        let wall = start.elapsed();
+        let ended = running.wait(start, limits, &self.then)?;
+        let (wall, cpu) = (start.elapsed(), running.cpu);
 
         // A machine that did not get to its end sent nothing.
         let results = directory.join("out.tar");
@@ -271,7 +368,7 @@ impl Machine {
         let code = Job::number(&out.join("code"));
         if code == Some(0) {
             // It can be made again, and is most of what a run takes.
-            std::fs::remove_file(directory.join("initrd"))?;
+            let _gone = std::fs::remove_file(directory.join("initrd"));
         }
         let text = |name: &str| {
             let bytes = std::fs::read(directory.join(name)).unwrap_or_default();
@@ -282,52 +379,72 @@ impl Machine {
             ended,
             code,
             console: text("console.log"),
+            console2: text("console2.log"),
             live: text("live.log"),
             qemu: std::fs::read_to_string(&log).unwrap_or_default(),
             wall,
+            cpu,
             disks,
             directory,
         })
     }
 
     fn command(&self, directory: &Path) -> Result<(Command, Vec<PathBuf>)> {
-        let initrd = directory.join("initrd");
-        let mut file = File::create(&initrd).doing(initrd.display())?;
-        for part in &self.initrd {
-            let mut part_file = File::open(part).doing(part.display())?;
-            std::io::copy(&mut part_file, &mut file).doing(part.display())?;
-        }
-        let mut own = self.own.clone();
-        let script = format!(". /job/lib\n[ -e /job/disks ] && . /job/disks\n{}\n", self.script);
-        own.add_file("job/run", 0o644, script.as_bytes());
-        file.write_all(&own.finish()).doing(initrd.display())?;
-
         // TCG unless told: /dev/kvm can be there and not work.
         let acceleration =
             std::env::var("VMTEST_ACCEL").unwrap_or_else(|_| "tcg,thread=multi,tb-size=256".to_owned());
-        let mut arguments = vec![ARGUMENTS.to_owned()];
-        arguments.extend(clock());
-        arguments.extend(self.arguments.iter().cloned());
-
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args(["-accel", &acceleration, "-M", "q35"])
             .args(["-cpu", "Westmere,+rdrand,-spec-ctrl", "-smp", "1"])
             .args(["-m", &self.memory.to_string()])
-            .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-            .arg("-kernel")
-            .arg(&self.kernel)
-            .arg("-initrd")
-            .arg(&initrd)
-            .args(["-append", &arguments.join(" ")])
-            .arg("-serial")
-            .arg(option("file:", &directory.join("console.log")))
-            .args(["-qmp", "stdio"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        if !self.firmware {
+            let initrd = self.archives(directory)?;
+            let mut arguments = vec![ARGUMENTS.to_owned()];
+            arguments.extend(clock());
+            arguments.extend(self.arguments.iter().cloned());
+            command
+                .arg("-kernel")
+                .arg(&self.kernel)
+                .arg("-initrd")
+                .arg(initrd)
+                .args(["-append", &arguments.join(" ")]);
+        }
+        let log = option("", &directory.join("console.log"));
+        if self.shell {
+            command
+                .args([
+                    "-chardev",
+                    &format!("stdio,id=console,mux=on,signal=off,logfile={log}"),
+                ])
+                .args(["-serial", "chardev:console", "-mon", "console"]);
+        } else {
+            command.arg("-serial").arg(format!("file:{log}"));
+            command.args(["-qmp", "stdio"]);
+        }
+        command
+            // For whoever looks at it while it runs; a socket's path is short.
+            .current_dir(directory)
+            .args(["-qmp", "unix:qmp.sock,server=on,wait=off"])
             .args(["-device", "virtio-serial-pci", "-chardev"])
             .arg(option("file,id=live,path=", &directory.join("live.log")))
             .args(["-device", "virtconsole,chardev=live", "-chardev"])
             .arg(option("file,id=out,path=", &directory.join("out.tar")))
             .args(["-device", "virtserialport,chardev=out,name=vm-tests.out"]);
+        if self.consoles > 1 {
+            // Not a second UART: Linux has one console of these. It is hvc1, after the journal's port.
+            command
+                .arg("-chardev")
+                .arg(option("file,id=console2,path=", &directory.join("console2.log")))
+                .args(["-device", "virtconsole,chardev=console2"]);
+        }
+        if self.network {
+            command
+                .args(["-netdev", "user,id=net0", "-device"])
+                .arg("virtio-net-pci,netdev=net0,id=nic0,romfile=");
+        }
+        command.args(&self.more);
         for (number, (name, content)) in self.fw_cfg.iter().enumerate() {
             let path = directory.join(format!("fw_cfg.{number}"));
             std::fs::write(&path, content).doing(path.display())?;
@@ -361,6 +478,28 @@ impl Machine {
         }
         Ok((command, disks))
     }
+
+    /// All archives in one file: parts begin at multiples of four bytes, or the kernel does not see them.
+    fn archives(&self, directory: &Path) -> Result<PathBuf> {
+        let initrd = directory.join("initrd");
+        let mut file = File::create(&initrd).doing(initrd.display())?;
+        for part in &self.initrd {
+            let mut part_file = File::open(part).doing(part.display())?;
+            let bytes = std::io::copy(&mut part_file, &mut file).doing(part.display())?;
+            let padding = bytes.next_multiple_of(4) - bytes;
+            std::io::copy(&mut std::io::repeat(0).take(padding), &mut file).doing(initrd.display())?;
+        }
+        if let Some(script) = &self.script {
+            let mut own = self.own.clone();
+            let script = format!(". /job/lib\n[ -e /job/disks ] && . /job/disks\n{script}\n");
+            own.add_file("job/run", 0o644, script.as_bytes());
+            file.write_all(&own.finish()).doing(initrd.display())?;
+        } else if !self.own.is_empty() {
+            file.write_all(&self.own.clone().finish())
+                .doing(initrd.display())?;
+        }
+        Ok(initrd)
+    }
 }
 
 /// An option of QEMU that ends with a path: a comma in it is written twice.
@@ -370,111 +509,11 @@ fn option(before: &str, path: &Path) -> String {
 
 /// TCG's time stamp counter is the host's. On a loaded host a guest measures its rate wrongly, by up to twelve times,
 /// and every timeout fires early: it is told.
-fn clock() -> Option<String> {
+pub fn clock() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("bogomips"))?;
     let (_, number) = line.split_once(':')?;
     let (whole, part) = number.trim().split_once('.')?;
     let hundredths: u64 = format!("{whole}{:0<2.2}", part).parse().ok()?;
     Some(format!("tsc_early_khz={}", hundredths * 5))
-}
-
-/// A machine that runs. It ends with the harness.
-struct Running {
-    qemu: Child,
-    /// What is searched for the line at which the power is cut
-    said: [PathBuf; 2],
-}
-
-impl Running {
-    fn wait(&mut self, start: Instant, limit: Duration, cut: Option<&Moment>) -> Result<Ended> {
-        let mut cut_at = match cut {
-            Some(Moment::After(time)) => Some(start + *time),
-            _ => None,
-        };
-        // A moment must not be late by much.
-        let pause = Duration::from_millis(if cut.is_some() { 5 } else { 50 });
-        loop {
-            if let Some(status) = self.qemu.try_wait()? {
-                return Ok(if status.success() {
-                    Ended::ByItself
-                } else {
-                    Ended::QemuFailed
-                });
-            }
-            let now = Instant::now();
-            if cut_at.is_none()
-                && let Some(Moment::Line(line) | Moment::AfterLine(line, _)) = cut
-                && self.has_said(line)
-            {
-                let more = match cut {
-                    Some(Moment::AfterLine(_, time)) => *time,
-                    _ => Duration::ZERO,
-                };
-                cut_at = Some(now + more);
-            }
-            if cut_at.is_some_and(|at| now >= at) {
-                self.quit()?;
-                return Ok(Ended::Cut);
-            }
-            if now > start + limit {
-                return Ok(Ended::TookTooLong);
-            }
-            std::thread::sleep(pause);
-        }
-    }
-
-    fn has_said(&self, line: &str) -> bool {
-        let has = |path: &PathBuf| {
-            std::fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(line))
-        };
-        self.said.iter().any(has)
-    }
-
-    /// Ends QEMU at once. What a disk has accepted is in its file then, nothing else.
-    fn quit(&mut self) -> Result<()> {
-        let qmp = self.qemu.stdin.as_mut().ok_or("QEMU has no input")?;
-        qmp.write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n")
-            .and_then(|()| qmp.flush())
-            .doing("QEMU's monitor")?;
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.qemu.try_wait()?.is_none() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.qemu.kill();
-        let _reaped = self.qemu.wait();
-    }
-}
-
-/// The right to run a machine: a lock that goes with the file, even when the process is killed.
-struct Turn {
-    _lock: File,
-}
-
-impl Turn {
-    fn wait() -> Result<Self> {
-        let directory = store();
-        std::fs::create_dir_all(&directory).doing(directory.display())?;
-        loop {
-            for number in 0..AT_A_TIME {
-                let path = directory.join(format!("turn.{number}"));
-                let file = File::options()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(&path)
-                    .doing(path.display())?;
-                if file.try_lock().is_ok() {
-                    return Ok(Self { _lock: file });
-                }
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
 }

@@ -1,15 +1,16 @@
 //! `cargo run -p vm-tests -- fw-cfg`: gets what it needs, boots machines, says what is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, differential, disks, fw_cfg, packages, peer, smoke,
-    store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, differential, disks, fw_cfg, packages, peer,
+    scenario, smoke, store,
 };
 
 const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential...
+       vm-tests [--binary FILE] scenario [--keep] [--shell] NAME...|all|ci|list
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
@@ -26,17 +27,23 @@ fn run() -> Result<()> {
     let mut binary = None;
     let mut groups = Vec::new();
     let mut own = None;
+    let mut scenarios = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
+            "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
             "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
-    if groups.is_empty() && own.is_none() {
+    if groups.is_empty() && own.is_none() && scenarios.is_none() {
         return Err(USAGE.into());
+    }
+    if scenarios.as_ref().is_some_and(|words| *words == ["list"]) {
+        scenario::list();
+        return Ok(());
     }
 
     let start = Instant::now();
@@ -48,6 +55,14 @@ fn run() -> Result<()> {
         Some(binary) => binary,
         None => base::build_binary()?,
     };
+    let played = match scenarios {
+        Some(words) => play(&store, &kernel, &binary, words, start),
+        None => Ok(()),
+    };
+    if groups.is_empty() && own.is_none() {
+        println!("{:.0} s in all", start.elapsed().as_secs_f64());
+        return played;
+    }
     let initrd = store.join(format!("base.{}.cpio", std::process::id()));
     std::fs::write(&initrd, base::archive(&kernel, &binary)?.finish()).doing(initrd.display())?;
     println!(
@@ -60,16 +75,47 @@ fn run() -> Result<()> {
         Some(words) => Lab::new(&store, &kernel, &initrd).and_then(|lab| job(&lab, &words)),
         None => Ok(()),
     };
-    let outcome = outcome.and(groups.iter().try_for_each(|group| match group.as_str() {
-        "smoke" => smoke::run(&kernel, &initrd),
-        "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
-        "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?),
-        "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
-        "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
-        _ => fw_cfg::run(&kernel, &initrd),
-    }));
+    let outcome = played
+        .and(outcome)
+        .and(groups.iter().try_for_each(|group| match group.as_str() {
+            "smoke" => smoke::run(&kernel, &initrd),
+            "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
+            "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?),
+            "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
+            "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
+            _ => fw_cfg::run(&kernel, &initrd),
+        }));
     std::fs::remove_file(&initrd)?;
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
+    outcome
+}
+
+/// Scenarios.
+fn play(store: &Path, kernel: &Kernel, binary: &Path, words: Vec<String>, start: Instant) -> Result<()> {
+    let (flags, names): (Vec<String>, Vec<String>) =
+        words.into_iter().partition(|word| word.starts_with("--"));
+    let options = scenario::Options {
+        keep: flags.iter().any(|flag| flag == "--keep"),
+        shell: flags.iter().any(|flag| flag == "--shell"),
+    };
+    let known = ["--keep", "--shell"];
+    if names.is_empty() || flags.iter().any(|flag| !known.contains(&flag.as_str())) {
+        return Err(USAGE.into());
+    }
+    let chosen = scenario::named(&names)?;
+    packages::install_for_scenarios()?;
+    let scratch = store.join(format!("scratch.{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).doing(scratch.display())?;
+    let outcome = Scene::new(store, kernel, binary, &scratch).and_then(|scene| {
+        println!(
+            "kernel {}, {}, the scene is ready after {:.1} s",
+            kernel.release,
+            binary.display(),
+            start.elapsed().as_secs_f64()
+        );
+        scenario::run(&scene, chosen, options)
+    });
+    std::fs::remove_dir_all(&scratch)?;
     outcome
 }
 

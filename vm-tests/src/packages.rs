@@ -14,12 +14,42 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("strace", "strace"),
 ];
 
-/// Installs the programs that are missing.
+/// What scenarios need besides.
+const SCENE_PROGRAMS: [(&str, &str); 8] = [
+    ("debugfs", "e2fsprogs"),
+    ("mcopy", "mtools"),
+    ("mkfs.vfat", "dosfstools"),
+    ("mksquashfs", "squashfs-tools"),
+    ("openssl", "openssl"),
+    ("sgdisk", "gdisk"),
+    ("swtpm", "swtpm"),
+    ("unshare", "util-linux"),
+];
+
+/// Where the firmware of the scenario with UEFI is, and the package that has it.
+pub const OVMF: &str = "/usr/share/OVMF";
+
+/// Installs the programs that all need and are missing.
 pub fn install() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
-        .into_iter()
+    install_missing(&PROGRAMS)
+}
+
+/// Installs what scenarios need and is missing.
+pub fn install_for_scenarios() -> Result<()> {
+    let firmware = Path::new(OVMF).join("OVMF_CODE_4M.fd");
+    let mut programs = SCENE_PROGRAMS.to_vec();
+    if !firmware.exists() {
+        // Not a program, so it is missing by this name.
+        programs.push(("OVMF_CODE_4M.fd", "ovmf"));
+    }
+    install_missing(&programs)
+}
+
+fn install_missing(programs: &[(&str, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = programs
+        .iter()
         .filter(|(program, _)| find(program).is_none())
-        .map(|(_, package)| package)
+        .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
         return Ok(());

@@ -1,0 +1,115 @@
+//! First boots that fail: each ends in the emergency target, with a digest on both consoles, and keeps the flag.
+
+use super::server::Server;
+use super::{Computer, Play, Scenario};
+use crate::Result;
+use crate::job::must;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "bad-config",
+        shows: "a config with an error: emergency, the place in the digest on two consoles; corrected, it comes up",
+        ci: true,
+        play: bad_config,
+    },
+    Scenario {
+        name: "unreachable-server",
+        shows: "a file of a server that does not answer",
+        ci: false,
+        play: unreachable,
+    },
+    Scenario {
+        name: "full-disk",
+        shows: "a file that is larger than its file system",
+        ci: false,
+        play: full_disk,
+    },
+    Scenario {
+        name: "wrong-device",
+        shows: "a device that is not there",
+        ci: false,
+        play: wrong_device,
+    },
+    Scenario {
+        name: "stopped-stage",
+        shows: "a unit that the stages depend on is stopped: no machine is booted that is not provisioned",
+        ci: false,
+        play: stopped,
+    },
+];
+
+/// To systemd that is no failure: it would go on without the stages.
+fn stopped(play: &Play) -> Result<()> {
+    let mut computer = Computer::new(play, "computer")?
+        .config(r#"{"ignition": {"version": "3.3.0"}}"#)
+        .argument("vm-tests.stop");
+    computer.failing_boot(&["were not run to their end"], "")?;
+    Ok(())
+}
+
+fn bad_config(play: &Play) -> Result<()> {
+    let good = r#"{"ignition": {"version": "3.3.0"}, "storage": {"files": [
+  {"path": "/etc/new", "mode": 420, "contents": {"source": "data:,new"}}]}}"#;
+    let mut computer = Computer::new(play, "computer")?.config(&good.replace("420", "\"0644\""));
+    computer.failing_boot(
+        &[
+            "stage:     fetch-offline",
+            "storage.files[0].mode must be an integer",
+            "the config of the platform qemu:2:38",
+        ],
+        "",
+    )?;
+    computer = computer.config(good);
+    computer.first_boot(&[("cat /etc/new", "new")])?;
+    Ok(())
+}
+
+fn unreachable(play: &Play) -> Result<()> {
+    // Nothing listens on the host's port 9.
+    let config = r#"{"ignition": {"version": "3.3.0", "timeouts": {"httpTotal": 15, "httpResponseHeaders": 5}},
+  "storage": {"files": [{"path": "/etc/first", "contents": {"source": "data:,1"}},
+    {"path": "/etc/remote", "contents": {"source": "http://10.0.2.2:9/file"}}]}}"#;
+    let mut computer = Computer::new(play, "computer")?.config(config);
+    computer.failing_boot(&["files", "http://10.0.2.2:9/file", "storage.files[1]"], "")?;
+    Ok(())
+}
+
+fn full_disk(play: &Play) -> Result<()> {
+    let server = Server::start(&[("/big", vec![b'x'; 64 << 20])])?;
+    let config = format!(
+        r#"{{"ignition": {{"version": "3.3.0"}},
+  "storage": {{
+    "disks": [{{"device": "/dev/vdb", "wipeTable": true, "partitions": [{{"number": 1, "label": "small", "sizeMiB": 32}}]}}],
+    "filesystems": [{{"device": "/dev/disk/by-partlabel/small", "format": "ext4", "path": "/srv/small"}}],
+    "files": [{{"path": "/srv/small/big", "contents": {{"source": "http://10.0.2.2:{}/big"}}}}]}}}}"#,
+        server.port
+    );
+    let mut computer = Computer::new(play, "computer")?
+        .config(&config)
+        .disk("data", 128)?;
+    let boot = computer.failing_boot(
+        &["files", "/srv/small/big", "No space left on device"],
+        "step left ls -A /sysroot/srv/small",
+    )?;
+    let left = boot.job.step("left")?.stdout;
+    must(
+        !left.contains("big"),
+        format!("half a file is under its name: {left}"),
+    )
+}
+
+fn wrong_device(play: &Play) -> Result<()> {
+    let config = r#"{"ignition": {"version": "3.3.0"}, "storage": {"filesystems": [
+  {"device": "/dev/disk/by-partlabel/missing", "format": "ext4", "path": "/srv"}]}}"#;
+    let mut computer = Computer::new(play, "computer")?.config(config);
+    computer.failing_boot(
+        &[
+            "disks, phase filesystems",
+            "storage.filesystems[0].device",
+            "/dev/disk/by-partlabel/missing did not appear",
+            "label ROOT",
+        ],
+        "",
+    )?;
+    Ok(())
+}
