@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ExecError, Machine, acts};
-use crate::plan::device::{DeviceAction, MakeFilesystem, partition_node};
+use crate::plan::device::{DeviceAction, MakeFilesystem};
 use crate::plan::{Action, Step};
 
 /// Carries out an action.
@@ -26,13 +26,17 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
             machine
                 .devices
                 .write_table(&action.node, &action.writes, action.table.as_ref())?;
-            let parts: Vec<String> = action
-                .after
-                .iter()
-                .map(|row| partition_node(&action.node, row.number))
-                .collect();
+            let failed = |source| ExecError::Mark {
+                node: action.node.clone(),
+                source,
+            };
+            machine
+                .devices
+                .note_table(&action.node, &action.note)
+                .map_err(failed)?;
+            let parts = machine.devices.devices().partitions(&action.node)?;
             let nodes: Vec<&str> = std::iter::once(action.node.as_str())
-                .chain(parts.iter().map(String::as_str))
+                .chain(parts.iter().map(|part| part.node.as_str()))
                 .collect();
             Ok(machine.devices.announce(&nodes)?)
         }

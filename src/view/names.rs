@@ -36,6 +36,12 @@ pub fn by_partuuid(guid: &str) -> Option<String> {
     link("by-partuuid", guid)
 }
 
+/// A partition of a disk, by the kernel's rule for nodes and kpartx' for names: `/dev/vda9`, `/dev/nvme0n1p9`, `mpath0p9`.
+pub fn partition(disk: &str, number: u32) -> String {
+    let digit = disk.ends_with(|last: char| last.is_ascii_digit());
+    format!("{disk}{}{number}", if digit { "p" } else { "" })
+}
+
 fn link(kind: &str, value: &str) -> Option<String> {
     (!value.is_empty()).then(|| format!("/dev/disk/{kind}/{}", encoded(value)))
 }
@@ -59,5 +65,7 @@ mod tests {
         }
         assert_eq!(by_label("a b").as_deref(), Some("/dev/disk/by-label/a\\x20b"));
         assert_eq!(by_uuid(""), None);
+        assert_eq!(partition("/dev/vda", 9), "/dev/vda9");
+        assert_eq!(partition("mpath0", 9), "mpath0p9");
     }
 }

@@ -116,7 +116,8 @@ fn write_key(
     let path = planner.resolve(&key_path(luks), at)?;
     let there = planner.node(&path, at)?;
     let wanted = contents.sha512();
-    let same = matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if Some(found) == wanted);
+    let same =
+        matches!(planner.view().digest(&path).at(at)?, FileDigest::Known(found) if Some(found) == wanted);
     if !same && there.is_some() && !planner.progress().intends(&path) {
         keep_old_key(planner, luks, &path, at)?;
     }

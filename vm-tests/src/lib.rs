@@ -10,12 +10,14 @@ pub mod disks;
 pub mod engine;
 pub mod fw_cfg;
 pub mod gpt;
+pub mod in_use;
 pub mod initrd;
 pub mod job;
 pub mod kernel;
 pub mod machine;
 pub mod packages;
 pub mod peer;
+pub mod rerun;
 pub mod smoke;
 pub mod tools;
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, differential, disks, fw_cfg, packages, peer, smoke,
-    store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, differential, disks, fw_cfg, in_use, packages,
+    peer, rerun, smoke, store,
 };
 
-const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential...
+const USAGE: &str =
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|rerun-disks...
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
@@ -26,12 +27,16 @@ fn run() -> Result<()> {
     let mut binary = None;
     let mut groups = Vec::new();
     let mut own = None;
+    let mut is_sample = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
+            // For CI: a part of `differential` and `rerun-disks`
+            "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use"
+            | "rerun-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -63,7 +68,9 @@ fn run() -> Result<()> {
     let outcome = outcome.and(groups.iter().try_for_each(|group| match group.as_str() {
         "smoke" => smoke::run(&kernel, &initrd),
         "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
-        "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?),
+        "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
+        "in-use" => in_use::run(&Lab::new(&store, &kernel, &initrd)?),
+        "rerun-disks" => rerun::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
         "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),

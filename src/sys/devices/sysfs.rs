@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) partition: Option<(String, u32, u64)>,
     /// The device mapper's name
     pub(super) mapper: Option<String>,
+    /// Its UUID with the device mapper; empty: none
+    pub(super) mapper_uuid: String,
     /// Devices that are built on it, its partitions aside
     pub(super) holders: Vec<String>,
     /// Its partitions
@@ -108,6 +110,7 @@ impl Sysfs {
             sector_size: number_in(self::read(&disk.join("queue/logical_block_size"))?).unwrap_or(512),
             partition,
             mapper: read("dm/name")?,
+            mapper_uuid: read("dm/uuid")?.unwrap_or_default(),
             holders,
             partitions,
             label: read("uevent")?.and_then(|text| {

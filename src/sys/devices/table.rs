@@ -61,6 +61,24 @@ pub(super) fn write(
     known: &[Device],
     table: Option<&Table>,
 ) -> Result<(), TableError> {
+    let disk = written(node, writes)?;
+    for news in tell(&kernel_partitions(known), table) {
+        told(&disk, news).map_err(|source| {
+            let operation = match news {
+                Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
+                Tell::Resize(part) => {
+                    format!("tell the kernel of the new size of partition {} of", part.number)
+                }
+                Tell::Add(part) => format!("tell the kernel of partition {} of", part.number),
+            };
+            TableError::new(operation, node, source)
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes, each made durable before the next. The disk stays locked while what is returned lives.
+pub(super) fn written(node: &str, writes: &[Write]) -> Result<Flock<File>, TableError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -74,30 +92,20 @@ pub(super) fn write(
             .and_then(|()| disk.sync_data())
             .map_err(|source| TableError::new("write the partition table of", node, source))?;
     }
-    let kernel: Vec<KernelPartition> = known
-        .iter()
-        .filter_map(|device| {
-            let of = device.partition.as_ref()?;
-            Some(KernelPartition {
-                number: of.number,
-                start: of.start,
-                size: device.size?,
-            })
+    Ok(disk)
+}
+
+/// The partitions that the kernel has.
+pub(super) fn kernel_partitions(known: &[Device]) -> Vec<KernelPartition> {
+    let partitions = known.iter().filter_map(|device| {
+        let of = device.partition.as_ref()?;
+        Some(KernelPartition {
+            number: of.number,
+            start: of.start,
+            size: device.size?,
         })
-        .collect();
-    for news in tell(&kernel, table) {
-        told(&disk, news).map_err(|source| {
-            let operation = match news {
-                Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
-                Tell::Resize(part) => {
-                    format!("tell the kernel of the new size of partition {} of", part.number)
-                }
-                Tell::Add(part) => format!("tell the kernel of partition {} of", part.number),
-            };
-            TableError::new(operation, node, source)
-        })?;
-    }
-    Ok(())
+    });
+    partitions.collect()
 }
 
 /// Tells one thing. What is gone already need not be told. Whoever only looks at a partition (blkid, a desktop) has it
