@@ -138,7 +138,7 @@ impl WriteTable {
                 // What is at the same place keeps what it holds: only the table changes.
                 Some(device) => {
                     overlay.resize(device, row.size)?;
-                    node = device.node.clone();
+                    node.clone_from(&device.node);
                 }
                 None => overlay.put_device(Device {
                     node: node.clone(),
