@@ -4,6 +4,7 @@
 //! [`Archive`], runs one shell script in it and powers off.
 
 pub mod base;
+pub mod bench;
 pub mod debian;
 pub mod differential;
 pub mod disks;

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, differential, disks, fw_cfg, in_use, packages,
-    peer, rerun, smoke, store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, base, bench, differential, disks, fw_cfg, in_use,
+    packages, peer, rerun, smoke, store,
 };
 
 const USAGE: &str =
-    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|rerun-disks...
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|rerun-disks|bench-disks...
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
 fn main() -> ExitCode {
@@ -71,6 +71,7 @@ fn run() -> Result<()> {
         "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
         "in-use" => in_use::run(&Lab::new(&store, &kernel, &initrd)?),
         "rerun-disks" => rerun::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
+        "bench-disks" => bench::run(&Lab::new(&store, &kernel, &initrd)?),
         "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
         "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
         _ => fw_cfg::run(&kernel, &initrd),
