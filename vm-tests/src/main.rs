@@ -36,7 +36,7 @@ fn run() -> Result<()> {
             "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
             "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use"
-            | "rerun-disks" => groups.push(argument),
+            | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }

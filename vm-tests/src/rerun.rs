@@ -219,6 +219,13 @@ fn judge(point: &Point, whole: &BTreeSet<String>, outcome: &Outcome) -> Result<(
 struct Random(u64);
 
 impl Random {
+    fn shuffle<T>(&mut self, all: &mut [T]) {
+        for place in (1..all.len()).rev() {
+            let other = usize::try_from(self.below(place as u64 + 1)).unwrap_or_default();
+            all.swap(place, other);
+        }
+    }
+
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -258,11 +265,9 @@ pub fn run(lab: &Lab, is_sample: bool) -> Result<()> {
     }
     let counts = std::fs::read_to_string(crate::store().join("runs/rerun-whole-udev-ours-0/out/counts"))?;
     let now = u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos());
-    let seed = std::env::var("VMTEST_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(now);
-    let mut points = points(&counts, whole, &mut Random(seed | 1))?;
+    let seed: u64 = number_of("VMTEST_SEED").unwrap_or(now);
+    let mut random = Random(seed | 1);
+    let mut points = points(&counts, whole, &mut random)?;
     let all = points.len();
     if is_sample {
         // Evenly over all of them, which has some of each kind.
@@ -270,47 +275,71 @@ pub fn run(lab: &Lab, is_sample: bool) -> Result<()> {
         let offset = usize::try_from(seed)? % every;
         points = points.into_iter().skip(offset).step_by(every).collect();
     }
-    println!("rerun: {} of {all} points, seed {seed}", points.len());
-    let cases: Vec<EngineCase> = points
-        .iter()
-        .enumerate()
-        .map(|(number, point)| case(&format!("p{number}"), &point.stages()))
-        .collect();
-    let outcomes = engine_jobs(lab, Flavour::Udev, Engine::Ours, "rerun", &cases)?;
+    // In an order of its own for each seed, so that a run that is not finished has seen some of each kind, and another one can go on.
+    random.shuffle(&mut points);
+    let skipped = number_of::<usize>("VMTEST_SKIP")
+        .unwrap_or_default()
+        .min(points.len());
+    println!(
+        "rerun: {} of {all} points, VMTEST_SEED={seed} VMTEST_SKIP={skipped}",
+        points.len()
+    );
     let (whole, unmounted) = (facts(whole), facts(unmounted));
     let mut wrong = Vec::new();
-    for (point, outcome) in points.iter().zip(&outcomes) {
-        let wanted = if point.stage == "umount" {
-            &unmounted
-        } else {
-            &whole
-        };
-        if let Err(error) = judge(point, wanted, outcome) {
-            let log: Vec<&str> = outcome.log.lines().collect();
-            let last = log.get(log.len().saturating_sub(25)..).unwrap_or_default();
-            wrong.push(format!(
-                "{} ({}): {error}\n{}",
-                point.name(),
-                outcome.name,
-                last.join("\n")
-            ));
+    for (batch, points) in points.get(skipped..).unwrap_or_default().chunks(24).enumerate() {
+        let cases: Vec<EngineCase> = points
+            .iter()
+            .enumerate()
+            .map(|(number, point)| case(&format!("p{number}"), &point.stages()))
+            .collect();
+        let outcomes = engine_jobs(
+            lab,
+            Flavour::Udev,
+            Engine::Ours,
+            &format!("rerun-{batch}"),
+            &cases,
+        )?;
+        let before = wrong.len();
+        for (point, outcome) in points.iter().zip(&outcomes) {
+            let wanted = if point.stage == "umount" {
+                &unmounted
+            } else {
+                &whole
+            };
+            if let Err(error) = judge(point, wanted, outcome) {
+                let log: Vec<&str> = outcome.log.lines().collect();
+                let last = log.get(log.len().saturating_sub(25)..).unwrap_or_default();
+                let text = format!(
+                    "{} ({batch} {}): {error}\n{}",
+                    point.name(),
+                    outcome.name,
+                    last.join("\n")
+                );
+                println!("FAIL {text}");
+                wrong.push(text);
+            }
         }
+        let (done, failed) = (skipped + batch * 24 + points.len(), wrong.len() - before);
+        println!(
+            "     rerun {done} points, {failed} of the last {} failed, {:.0} s",
+            points.len(),
+            start.elapsed().as_secs_f64()
+        );
     }
     if !wrong.is_empty() {
-        return Err(format!(
-            "{} of {} points:\n{}",
-            wrong.len(),
-            points.len(),
-            wrong.join("\n\n")
-        )
-        .into());
+        return Err(format!("{} of {} points; see above", wrong.len(), points.len()).into());
     }
     println!(
         "ok   rerun-disks              {:5.1} s  {} of {all} points end as one whole run",
         start.elapsed().as_secs_f64(),
-        points.len()
+        points.len() - skipped
     );
     Ok(())
+}
+
+/// A number from the environment.
+fn number_of<N: std::str::FromStr>(name: &str) -> Option<N> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// How many points CI takes.

@@ -404,7 +404,7 @@ impl BlockDevices for RealDevices {
         let disk = self.device(node).map_err(failed)?;
         match disk.and_then(|disk| disk.mapper) {
             Some(_) => self.write_mapped(node, writes, table),
-            None => super::table::write(node, writes, &self.partitions(node).map_err(failed)?, table),
+            None => super::table::write(node, writes, || self.partitions(node).map_err(failed), table),
         }
     }
 

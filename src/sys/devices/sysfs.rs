@@ -81,8 +81,16 @@ impl Sysfs {
         }
     }
 
-    /// A device by name; `None` if it is gone.
+    /// A device by name; `None` if it is gone, be it while it is looked at: udev has the kernel read a table again when somebody
+    /// closes the disk, which takes all partitions away for a moment.
     pub(super) fn facts(&self, name: &str) -> io::Result<Option<Facts>> {
+        match self.look_at(name) {
+            Err(error) if is_gone(&error) => Ok(None),
+            looked => looked,
+        }
+    }
+
+    fn look_at(&self, name: &str) -> io::Result<Option<Facts>> {
         let Some(number) = self.number(name)? else {
             return Ok(None);
         };

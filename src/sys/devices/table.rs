@@ -55,14 +55,16 @@ pub(super) fn scan(node: &str) -> io::Result<Scan> {
 
 /// Writes, then tells the kernel of each partition. udev leaves the disk alone meanwhile: it is locked as a whole, until
 /// this returns.
+///
+/// `known` says what the kernel has. It is asked under the lock: before it, udev may be having the table read again.
 pub(super) fn write(
     node: &str,
     writes: &[Write],
-    known: &[Device],
+    known: impl FnOnce() -> Result<Vec<Device>, TableError>,
     table: Option<&Table>,
 ) -> Result<(), TableError> {
     let disk = written(node, writes)?;
-    for news in tell(&kernel_partitions(known), table) {
+    for news in tell(&kernel_partitions(&known()?), table) {
         told(&disk, news).map_err(|source| {
             let operation = match news {
                 Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
