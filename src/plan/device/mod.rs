@@ -196,3 +196,6 @@ fn check_unused(node: &str, devices: &dyn Devices) -> Result<Result<(), String>,
         None => Ok(()),
     })
 }
+
+#[cfg(test)]
+mod tests;
