@@ -42,6 +42,7 @@ fn table(wipe: bool, after: Vec<Row>) -> DeviceAction {
         wipe,
         before: vec![row(1, 1), row(2, 9), row(3, 17)],
         after,
+        lost: std::collections::BTreeMap::new(),
         table: None,
         note: String::new(),
         writes: Vec::new(),
