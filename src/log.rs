@@ -15,6 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 use crate::stages::{Phase, Stage};
+use crate::sys::Environment;
 use crate::sys::journal::{self, Kmsg, Priority, Sink, Stdout, Syslog};
 
 /// The tag of every message, in journald the identifier.
@@ -82,14 +83,24 @@ pub fn start(destination: Destination) {
 
 fn open(destination: Destination) -> (Box<dyn Sink>, Place, Option<std::io::Error>) {
     if destination == Destination::Stdout {
-        return (Box::new(Stdout), Place::Stdout, None);
+        let stdout = Stdout::of(&Environment::read());
+        let place = if stdout.with_levels {
+            Place::Journal
+        } else {
+            Place::Stdout
+        };
+        return (Box::new(stdout), place, None);
     }
     match Syslog::connect(&journal::SYSLOG_SOCKETS, TAG) {
         Ok(syslog) if journal::is_there() => (Box::new(syslog), Place::Journal, None),
         Ok(syslog) => (Box::new(syslog), Place::Syslog, None),
         Err(trouble) => match Kmsg::open(TAG) {
             Ok(kmsg) => (Box::new(kmsg), Place::Kernel, None),
-            Err(_) => (Box::new(Stdout), Place::Stdout, Some(trouble)),
+            Err(_) => (
+                Box::new(Stdout::of(&Environment::read())),
+                Place::Stdout,
+                Some(trouble),
+            ),
         },
     }
 }

@@ -5,7 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use ignition_rs::cli::validate::run;
-use ignition_rs::cli::{self, ApplyArgs, EngineArgs, Input, Invocation, ReportArgs, RmcfgArgs, ValidateArgs};
+use ignition_rs::cli::{
+    self, ApplyArgs, EngineArgs, Input, Invocation, ProvisionArgs, ReportArgs, RmcfgArgs, ValidateArgs,
+};
 use ignition_rs::engine;
 use ignition_rs::events;
 use ignition_rs::log::{self, Destination};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Invocation::Engine(args) => engine(&args),
         Invocation::Plan(args) => engine::plan::plan(&args),
         Invocation::Explain(args) => engine::explain::explain(&args),
+        Invocation::Provision(args) => provision(&args),
         Invocation::Report(args) => report(&args),
         Invocation::Apply(args) => apply(&args),
         Invocation::Rmcfg(args) => rmcfg(&args),
@@ -48,6 +51,12 @@ fn engine(args: &EngineArgs) -> u8 {
 fn apply(args: &ApplyArgs) -> u8 {
     log::start(Destination::Stdout);
     engine::apply::apply(args)
+}
+
+// Whoever started it watches.
+fn provision(args: &ProvisionArgs) -> u8 {
+    log::start(Destination::Stdout);
+    engine::image::provision::provision(args)
 }
 
 // The only platforms that can delete a config are virtualbox and vmware; both come with the platforms issue.

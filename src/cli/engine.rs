@@ -285,6 +285,7 @@ pub static ENGINE: Command<EngineFlags> = Command {
         ("/run/ignition.json", "the cached config"),
         ("/run/ignition/neednet", "exists when the network is needed"),
         ("/run/ignition/state", "what stages leave to later ones"),
+        ("/run/ignition/digest", "what the stage that failed last said"),
         (
             "/run/ignition/report.jsonl",
             "what the stages did, a line each; ignition-rs-report(1) shows it",

@@ -6,7 +6,9 @@
 pub mod apply;
 pub mod engine;
 pub mod explain;
+pub mod image;
 pub mod plan;
+pub mod provision;
 pub mod report;
 pub mod rmcfg;
 pub mod validate;
@@ -21,7 +23,9 @@ use std::path::{Path, PathBuf};
 pub use apply::ApplyArgs;
 pub use engine::EngineArgs;
 pub use explain::ExplainArgs;
+pub use image::{ImageArgs, Map};
 pub use plan::PlanArgs;
+pub use provision::ProvisionArgs;
 pub use report::ReportArgs;
 pub use rmcfg::RmcfgArgs;
 pub use validate::ValidateArgs;
@@ -46,6 +50,8 @@ pub enum Invocation {
     Plan(PlanArgs),
     /// Say where a value of a config comes from
     Explain(ExplainArgs),
+    /// Provision an image
+    Provision(ProvisionArgs),
     /// Show what a boot has done
     Report(ReportArgs),
     /// Validate configs
@@ -230,6 +236,7 @@ fn parse_verb(verb: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> Re
     match verb.to_str().and_then(Verb::from_name) {
         Some(Verb::Plan) => plan::parse(arguments),
         Some(Verb::Explain) => explain::parse(arguments),
+        Some(Verb::Provision) => provision::parse(arguments),
         Some(Verb::Report) => report::parse(arguments),
         Some(Verb::Validate) => validate::parse_verb(arguments),
         Some(Verb::Apply) => apply::parse_verb(arguments),
@@ -304,6 +311,7 @@ pub fn man_pages() -> Vec<(String, String)> {
         page(&verbs::OVERVIEW),
         page(&plan::PLAN),
         page(&explain::EXPLAIN),
+        page(&provision::PROVISION),
         page(&report::REPORT),
         page(&validate::VALIDATE),
         page(&apply::APPLY),

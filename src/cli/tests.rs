@@ -202,7 +202,7 @@ fn exit_codes() {
 
 #[test]
 fn verbs_that_are_not_built_yet_say_so() {
-    for verb in ["provision", "pack", "butane", "convert", "generator"] {
+    for verb in ["pack", "butane", "convert"] {
         assert_eq!(
             complaint(&["ignition-rs", verb, "x"]),
             format!("ignition-rs {verb}: not built yet\n")
@@ -308,13 +308,69 @@ fn plan_flags() {
         args,
         PlanArgs {
             config: Input::File("x.ign".into()),
-            root: "/r".into(),
+            root: Some("/r".into()),
+            image: None,
             platform: None,
             fetch: true,
             format: PlanFormat::Json,
             rerun: Rerun::default(),
         }
     );
+    let Invocation::Plan(args) = run(&["ignition-rs", "plan", "x.ign"]) else {
+        panic!()
+    };
+    assert_eq!(args.root, Some("/".into()));
+}
+
+#[test]
+fn image_flags() {
+    let line = "plan x.ign --image d.img --map /dev/sda --map /dev/sdb=b.img --sector-size 4096";
+    let words: Vec<&str> = std::iter::once("ignition-rs").chain(line.split(' ')).collect();
+    let Invocation::Plan(args) = run(&words) else {
+        panic!()
+    };
+    assert_eq!(args.root, None, "it is on the image");
+    let map = |device: &str, file: Option<&str>| Map {
+        device: device.to_owned(),
+        file: file.map(PathBuf::from),
+    };
+    let image = ImageArgs {
+        image: "d.img".into(),
+        map: vec![map("/dev/sda", None), map("/dev/sdb", Some("b.img"))],
+        root_label: "ROOT".to_owned(),
+        sector_size: Some(4096),
+    };
+    assert_eq!(args.image, Some(image));
+    let Invocation::Provision(args) = run(&[
+        "ignition-rs",
+        "provision",
+        "--image=d.img",
+        "--root-label=root",
+        "-",
+    ]) else {
+        panic!()
+    };
+    assert_eq!(
+        (args.config, args.image.root_label.as_str()),
+        (Input::Stdin, "root")
+    );
+    for wrong in [
+        "plan x.ign --map /dev/sda",
+        "plan x.ign --root-label x",
+        "plan x.ign --image d.img --platform qemu",
+        "plan x.ign --image d.img --map sda",
+        "plan x.ign --image d.img --map /dev/sda=",
+        "plan x.ign --image d.img --sector-size 1024",
+        "provision x.ign",
+        "provision --image d.img",
+        "provision --image d.img --root-label= x.ign",
+    ] {
+        let words: Vec<&str> = std::iter::once("ignition-rs").chain(wrong.split(' ')).collect();
+        let Invocation::Say(say) = run(&words) else {
+            panic!("{wrong}")
+        };
+        assert_eq!((say.code, say.to_stderr), (1, true), "{wrong}");
+    }
 }
 
 #[test]

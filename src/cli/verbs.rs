@@ -25,17 +25,19 @@ pub enum Verb {
     Butane,
     /// Convert old specs
     Convert,
-    /// The systemd generator
-    Generator,
     /// Print the verbs
     Help,
 }
 
 /// The verbs in the order of the overview, each with what it does.
-pub const VERBS: [(Verb, &str); 11] = [
+pub const VERBS: [(Verb, &str); 10] = [
     (
         Verb::Plan,
-        "show what a config would do to a root, and change nothing",
+        "show what a config would do to a root or an image, and change nothing",
+    ),
+    (
+        Verb::Provision,
+        "provision a disk image, on a loop device of its own",
     ),
     (
         Verb::Explain,
@@ -44,11 +46,9 @@ pub const VERBS: [(Verb, &str); 11] = [
     (Verb::Report, "show what a boot has done, with times"),
     (Verb::Validate, "check configs and point at what is wrong"),
     (Verb::Apply, "apply a config to the container this runs in"),
-    (Verb::Provision, "not built yet"),
     (Verb::Pack, "not built yet"),
     (Verb::Butane, "not built yet"),
     (Verb::Convert, "not built yet"),
-    (Verb::Generator, "not built yet"),
     (Verb::Help, "print this"),
 ];
 
@@ -65,7 +65,6 @@ impl Verb {
             Self::Pack => "pack",
             Self::Butane => "butane",
             Self::Convert => "convert",
-            Self::Generator => "generator",
             Self::Help => "help",
         }
     }
@@ -111,11 +110,12 @@ pub static OVERVIEW: Command<()> = Command {
     summary: "provision a machine at first boot, or show what that would do",
     synopsis: "VERB [--flags] ... | -platform ID -stage STAGE [-flags]",
     description: &[
-        "As a tool for people it has verbs: plan shows what a config would do, explain where a value of it comes from, report what a boot has done, validate checks configs, apply applies one to a \
+        "As a tool for people it has verbs: plan shows what a config would do, provision provisions a disk image, explain says \
+         where a value of a config comes from, report what a boot has done, validate checks configs, apply applies one to a \
          container. Verbs take long flags before and after their arguments.",
         "As the engine it takes the flags of ignition(8), and under the names ignition, ignition-apply, ignition-rmcfg and \
          ignition-validate it is a drop-in for those programs.",
-        "The verbs provision, pack, butane, convert and generator are reserved and not built yet.",
+        "The verbs pack, butane and convert are reserved and not built yet.",
     ],
     style: Style::Gnu,
     flags: &[],
@@ -139,6 +139,7 @@ pub static OVERVIEW: Command<()> = Command {
     see_also: &[
         "ignition-rs-plan(1)",
         "ignition-rs-explain(1)",
+        "ignition-rs-provision(1)",
         "ignition-rs-report(1)",
         "ignition-rs-validate(1)",
         "ignition-rs-apply(1)",

@@ -47,6 +47,8 @@ pub struct Input<'a> {
     pub stage: Stage,
     /// Where the user config comes from
     pub from: From<'a>,
+    /// Whether nothing but that counts: no base configs
+    pub alone: bool,
     /// The platform; may be absent only with [`From::File`]
     pub platform: Option<Platform>,
     /// What happens to references that need the network
@@ -231,7 +233,11 @@ pub fn acquire(
     received: &mut Option<Digest>,
 ) -> Result<Acquisition, AcquireError> {
     let dirs = SystemDirs::new(input.environment);
-    let base = system::base(fetch.files, &dirs, input.platform).map_err(AcquireError::System)?;
+    let base = if input.alone {
+        Base::default()
+    } else {
+        system::base(fetch.files, &dirs, input.platform).map_err(AcquireError::System)?
+    };
     let mut records = vec![FetchedConfig {
         kind: Kind::Base,
         source: "system".to_owned(),

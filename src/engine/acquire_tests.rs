@@ -64,6 +64,7 @@ impl World {
         let settings = Settings::at_start(Duration::from_secs(2));
         let mut fetch = Fetch::new(&self.http, &self.files, &clock, "/oem".into(), settings);
         let input = Input {
+            alone: false,
             stage: self.stage,
             from,
             platform,

@@ -30,7 +30,7 @@ pub fn apply(args: &ApplyArgs) -> u8 {
     crate::sys::set_umask();
     match carry_out(args) {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure.exit(1), Audience::Boot),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Boot, None),
     }
 }
 
@@ -98,6 +98,7 @@ fn carry_out(args: &ApplyArgs) -> Result<(), Failure> {
         phases: &PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     stage::run(&job, &edges, &args.root, &fetch, &NoKeys).map_err(|failure| loaded.locate(failure))
 }

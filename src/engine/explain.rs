@@ -34,7 +34,7 @@ pub fn explain(args: &ExplainArgs) -> u8 {
     let edges = Edges::of_this_machine();
     let merged = match gather(args, &edges) {
         Ok(merged) => merged,
-        Err(failure) => return super::tell(&failure.exit(1), Audience::Terminal),
+        Err(failure) => return super::tell(&failure.exit(1), Audience::Terminal, None),
     };
     let colour = terminal::wants_colour(&edges.environment);
     match answer(&args.pointer, args.format, &merged, colour) {

@@ -173,7 +173,9 @@ impl Failure {
                     ..digest
                 },
             ),
-            AdvanceError::Alias { cause, .. } | AdvanceError::Unknown { cause, .. } => explained(
+            AdvanceError::Alias { cause, .. }
+            | AdvanceError::Look { cause, .. }
+            | AdvanceError::Unknown { cause, .. } => explained(
                 error,
                 Digest {
                     operation: Some("look at the device".to_owned()),

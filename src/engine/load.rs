@@ -128,6 +128,7 @@ pub fn load(
     let input = Input {
         stage,
         from,
+        alone: matches!(request.source, Source::Alone(_)),
         platform,
         remote: match request.remote {
             Wanted::Configs | Wanted::Contents => Remote::Fetch,

@@ -13,6 +13,7 @@ pub mod edges;
 pub mod explain;
 pub mod failure;
 pub mod files;
+pub mod image;
 pub mod keys;
 pub mod load;
 mod log;
@@ -50,8 +51,12 @@ enum Audience {
 /// Where systemd tells an initrd from a machine that is up.
 const IN_INITRD: &str = "/etc/initrd-release";
 
-/// Says what failed, and gives the exit code.
-fn tell(failure: &Failure, audience: Audience) -> u8 {
+/// Name of the file beside the state file that has the digest of the stage that failed last.
+const DIGEST: &str = "digest";
+
+/// Says what failed, and gives the exit code. The digest is also left in the file `kept`, from which it is shown once more when
+/// the emergency shell is there.
+fn tell(failure: &Failure, audience: Audience, kept: Option<&Path>) -> u8 {
     if audience == Audience::Terminal {
         terminal::print(true, &format!("ignition: {failure}\n"));
         for other in &failure.digest.also {
@@ -76,6 +81,11 @@ fn tell(failure: &Failure, audience: Audience) -> u8 {
         log: crate::log::place(),
     };
     let text = digest::render(digest, &context);
+    if let Some(kept) = kept
+        && let Err(error) = Host.write_atomic(kept, text.as_bytes(), 0o600)
+    {
+        tracing::debug!("cannot write {}: {error}", kept.display());
+    }
     let in_initrd = Host.exists(Path::new(IN_INITRD)).unwrap_or_default();
     if in_initrd {
         // What is logged of it must not be the last thing on a console.

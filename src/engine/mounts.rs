@@ -68,7 +68,7 @@ pub fn mount(
         let sysroot = stage::open_root(job.stage, root)?;
         let probe = stage::probe(job, &sysroot, edges, &devices);
         let mut rehearsal = DryRun::new(&probe);
-        predict(job, &sysroot, &mut rehearsal)?;
+        predict(job, &text(&sysroot), &mut rehearsal)?;
         if job.state.kept_mounts.is_none() {
             note(kept(&stage::plans(rehearsal)))?;
         }
@@ -92,7 +92,7 @@ pub fn mount(
         let probe = stage::probe(job, &sysroot, edges, &devices);
         let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
         let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
-        let plan = one(wanted, &sysroot, &mut world)?;
+        let plan = one(wanted, &text(&sysroot), &mut world)?;
         let made = directories(&plan);
         if !made.is_empty() {
             progress::note_mount_directories(&sysroot, &made).map_err(|error| {
@@ -116,53 +116,59 @@ pub fn unmount(
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let devices = stage::devices(job, edges);
-    let sysroot = stage::open_root(job.stage, root)?;
+    let plan = {
+        let sysroot = stage::open_root(job.stage, root)?;
+        let probe = stage::probe(job, &sysroot, edges, &devices);
+        unmount_plan(job, &text(&sysroot), &probe)?
+    };
+    // The root itself may be one of them, and must not be held open.
+    let sysroot = stage::open_root(job.stage, Path::new("/"))?;
     let probe = stage::probe(job, &sysroot, edges, &devices);
     let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
     let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
-    let plan = unmount_plan(job, &sysroot, world.view())?;
     world
         .advance(plan)
         .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))
 }
 
-/// Predicts either stage.
-pub fn predict(job: &Job<'_>, sysroot: &Sysroot, world: &mut DryRun<'_>) -> Result<(), Failure> {
+/// Predicts either stage. `root` is where the root is, as the kernel lists mounts.
+pub fn predict(job: &Job<'_>, root: &str, world: &mut DryRun<'_>) -> Result<(), Failure> {
     let advance = |world: &mut DryRun<'_>, plan| {
         world
             .advance(plan)
             .map_err(|error| Failure::from_advance(job.stage, stage::phase_of(job.stage), &error))
     };
     if job.stage == Stage::Umount {
-        let plan = unmount_plan(job, sysroot, world.view())?;
+        let plan = unmount_plan(job, root, world.view())?;
         return advance(world, plan);
     }
     for wanted in &mount::wanted(job.config) {
-        let plan = one(wanted, sysroot, world)?;
+        let plan = one(wanted, root, world)?;
         advance(world, plan)?;
     }
     Ok(())
 }
 
-fn one(wanted: &Wanted<'_>, sysroot: &Sysroot, world: &mut dyn World) -> Result<Plan, Failure> {
+fn one(wanted: &Wanted<'_>, root: &str, world: &mut dyn World) -> Result<Plan, Failure> {
     let device = (wanted.filesystem.device.clone(), wanted.cause.key("device"));
     world
         .await_devices(&[device])
         .map_err(|error| Failure::from_advance(Stage::Mount, Phase::Mounts, &error))?;
-    mount::plan(wanted, &text(sysroot), world.view())
+    mount::plan(wanted, root, world.view())
         .map_err(|error| Failure::from_plan(Stage::Mount, Some(Phase::Mounts), &error))
 }
 
-fn unmount_plan(job: &Job<'_>, sysroot: &Sysroot, view: &dyn View) -> Result<Plan, Failure> {
+fn unmount_plan(job: &Job<'_>, root: &str, view: &dyn View) -> Result<Plan, Failure> {
     let planned: Result<Plan, PlanError> = umount::plan(
         job.config,
         job.state.kept_mounts.as_deref().unwrap_or_default(),
-        &text(sysroot),
+        root,
         view,
     );
     planned.map_err(|error| Failure::from_plan(job.stage, Some(stage::phase_of(job.stage)), &error))
 }
 
-fn text(sysroot: &Sysroot) -> String {
+/// Where the root is, as the kernel lists mounts.
+pub(super) fn text(sysroot: &Sysroot) -> String {
     sysroot.resolved_path().to_string_lossy().into_owned()
 }

@@ -23,11 +23,14 @@ use crate::sys::runner::NoPrograms;
 pub fn plan(args: &PlanArgs) -> u8 {
     match show(args) {
         Ok(code) => code,
-        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal),
+        Err(failure) => super::tell(&failure.exit(1), Audience::Terminal, None),
     }
 }
 
 fn show(args: &PlanArgs) -> Result<u8, Failure> {
+    if let Some(image) = &args.image {
+        return super::image::plan(args, image);
+    }
     let edges = Edges::of_this_machine();
     let mut state = State::default();
     let mut fetch = edges.fetch(Settings::at_start(DRY_RUN_MOST).at_most(DRY_RUN_MOST));
@@ -46,12 +49,13 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
         runner: &NoPrograms,
     };
     let loaded = load::load(&request, &edges, &mut fetch, &mut state)?;
-    let root = stage::open_root(Stage::Files, &args.root)?;
+    let root = stage::open_root(Stage::Files, args.root.as_deref().unwrap_or(Path::new("/")))?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(None, &error))?;
     let aliases = places.beside_state(super::disks::ALIASES);
     let marks = places.beside_state(super::disks::MARKS);
     let devices = edges.devices.clone().remembering_in(marks.clone());
     let probe = Probe::new(&root, None).with_devices(devices.devices());
+    let text = super::mounts::text(&root);
     let mut world = DryRun::new(&probe);
     for stage in [
         Stage::Fetch,
@@ -70,8 +74,9 @@ fn show(args: &PlanArgs) -> Result<u8, Failure> {
             phases: &super::files::PHASES,
             aliases: &aliases,
             marks: &marks,
+            of_image: false,
         };
-        stage::predict(&job, &edges, &root, &progress, &mut world)
+        stage::predict(&job, &edges, &text, &progress, &mut world)
             .map_err(|failure| loaded.locate(failure))?;
     }
     let plans = stage::plans(world);

@@ -36,14 +36,22 @@ pub(super) const DRY_RUN_MOST: Duration = Duration::from_secs(60);
 pub fn run(args: &EngineArgs) -> u8 {
     crate::sys::set_umask();
     let _stage = crate::log::stage(args.stage);
+    // With `--config` a workstation is left as it was.
+    let kept = (!args.dry_run && args.config.is_none()).then(|| Places::of(args).beside_state(super::DIGEST));
     let (done, audience) = if args.dry_run {
         (dry_run(args), Audience::Terminal)
     } else {
+        // What an earlier run said is over.
+        if let Some(kept) = &kept
+            && let Err(error) = Host.remove(kept)
+        {
+            tracing::debug!("cannot remove {}: {error}", kept.display());
+        }
         (real_run(args), Audience::Boot)
     };
     match done {
         Ok(()) => 0,
-        Err(failure) => super::tell(&failure.of_config(|| cached(args)), audience),
+        Err(failure) => super::tell(&failure.of_config(|| cached(args)), audience, kept.as_deref()),
     }
 }
 
@@ -118,6 +126,7 @@ fn carry_out(
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     let keys = StateKeys::new(&edges.host, &places.state_file, state.clone());
     stage::run(&job, edges, &args.root, fetch, &keys).map_err(|failure| loaded.locate(failure))?;
@@ -166,6 +175,7 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
         phases: &super::files::PHASES,
         aliases: &aliases,
         marks: &marks,
+        of_image: false,
     };
     let root = stage::open_root(stage, &args.root)?;
     let progress = crate::exec::progress::read(&root).map_err(|error| Failure::new(Some(stage), &error))?;
@@ -178,7 +188,8 @@ fn dry_run(args: &EngineArgs) -> Result<(), Failure> {
             .advance(unknown)
             .map_err(|error| Failure::from_advance(stage, Phase::Config, &error))?;
     }
-    stage::predict(&job, &edges, &root, &progress, &mut world).map_err(|failure| loaded.locate(failure))?;
+    stage::predict(&job, &edges, &super::mounts::text(&root), &progress, &mut world)
+        .map_err(|failure| loaded.locate(failure))?;
     let plans = stage::plans(world);
     say_unread(&probe);
     show(&plans, devices.devices(), args.plan_format, &loaded, &edges)

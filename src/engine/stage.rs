@@ -52,6 +52,8 @@ pub struct Job<'a> {
     pub aliases: &'a Path,
     /// Where it is noted on which devices filesystems are being made
     pub marks: &'a Path,
+    /// Whether the root is that of an image, of which this machine's own programs know nothing
+    pub of_image: bool,
 }
 
 /// Carries a stage out.
@@ -96,7 +98,7 @@ pub fn run(
     } else {
         unfinished
     };
-    let live = is_live_image(&sysroot, edges);
+    let live = !job.of_image && is_live_image(&sysroot, edges);
     let facts = run_facts(job, edges, live)?;
     let input = input(job, &facts, &unfinished, &NO_KEYS);
     // A rehearsal: what would be refused in a later phase is refused now, while the root is untouched.
@@ -198,17 +200,17 @@ pub(super) fn machine<'a>(
     }
 }
 
-/// Predicts a stage over a world that may have been predicted already.
+/// Predicts a stage over a world that may have been predicted already. `root` is where the root is, as plans name it.
 pub fn predict(
     job: &Job<'_>,
     edges: &Edges,
-    sysroot: &Sysroot,
+    root: &str,
     progress: &Progress,
     world: &mut DryRun<'_>,
 ) -> Result<(), Failure> {
     match job.stage {
         Stage::Disks => disks::carry_out(world, job.config, None),
-        Stage::Mount | Stage::Umount => mounts::predict(job, sysroot, world),
+        Stage::Mount | Stage::Umount => mounts::predict(job, root, world),
         Stage::FetchOffline | Stage::Fetch | Stage::Kargs => world
             .advance(one_plan(job))
             .map_err(|error| Failure::from_advance(job.stage, phase_of(job.stage), &error)),

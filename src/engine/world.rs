@@ -9,6 +9,7 @@ use crate::plan::check::{Violation, check};
 use crate::plan::predict::predict;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::report::Pointer;
+use crate::sys::devices::image::ImageDevices;
 use crate::sys::devices::{DeviceMissing, alias};
 use crate::sys::probe::Probe;
 use crate::view::{Overlay, RootPath, View, ViewError};
@@ -43,6 +44,17 @@ pub enum AdvanceError {
         /// What the system said
         #[source]
         source: std::io::Error,
+    },
+    /// A device cannot be looked at.
+    #[error("cannot tell which device {device} is")]
+    Look {
+        /// The place in the config that names the device
+        cause: Pointer,
+        /// Its path there
+        device: String,
+        /// What the view said
+        #[source]
+        source: ViewError,
     },
     /// A device is not known well enough to be changed.
     #[error("{why}")]
@@ -206,6 +218,8 @@ fn refuse_unknown(plan: &Plan) -> Result<(), AdvanceError> {
 pub struct DryRun<'a> {
     overlay: Overlay<'a>,
     plans: Vec<Plan>,
+    /// Images: what is not on them will not come, either
+    images: Option<&'a ImageDevices>,
 }
 
 impl<'a> DryRun<'a> {
@@ -214,12 +228,27 @@ impl<'a> DryRun<'a> {
         Self {
             overlay: Overlay::new(view),
             plans: Vec::new(),
+            images: None,
         }
     }
 
     /// What would be done so far.
     pub fn plans(&self) -> &[Plan] {
         &self.plans
+    }
+
+    /// Devices that are not on these images are missing.
+    #[must_use]
+    pub fn on_images(self, images: &'a ImageDevices) -> Self {
+        Self {
+            images: Some(images),
+            ..self
+        }
+    }
+
+    /// How the machine is predicted to be.
+    pub fn overlay(&mut self) -> &mut Overlay<'a> {
+        &mut self.overlay
     }
 
     /// What would be done, and how the machine would be then.
@@ -233,7 +262,24 @@ impl World for DryRun<'_> {
         &self.overlay
     }
 
-    fn await_devices(&mut self, _wanted: &[(String, Pointer)]) -> Result<(), AdvanceError> {
+    fn await_devices(&mut self, wanted: &[(String, Pointer)]) -> Result<(), AdvanceError> {
+        let Some(images) = self.images else {
+            return Ok(());
+        };
+        for (path, cause) in wanted {
+            let found = self.overlay.devices().device(path);
+            let found = found.map_err(|source| AdvanceError::Look {
+                cause: cause.clone(),
+                device: path.clone(),
+                source,
+            })?;
+            if found.is_none() {
+                return Err(AdvanceError::Missing {
+                    cause: cause.clone(),
+                    source: images.missing(vec![path.clone()]),
+                });
+            }
+        }
         Ok(())
     }
 

@@ -41,7 +41,16 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
                 .collect();
             Ok(machine.devices.announce(&nodes)?)
         }
-        DeviceAction::Mount(_) | DeviceAction::ChangeKernelArguments(_) => {
+        DeviceAction::ChangeKernelArguments(_) => {
+            for command in action.commands() {
+                // It belongs to the distribution: what it warns of is not known here.
+                for line in machine.runner.run(&command)?.stderr.lines() {
+                    tracing::warn!("{}: {line}", command.tool);
+                }
+            }
+            Ok(())
+        }
+        DeviceAction::Mount(_) => {
             for command in action.commands() {
                 machine.runner.run(&command)?;
             }
@@ -69,7 +78,7 @@ fn partition_nodes(action: &WriteTable, machine: &Machine<'_>) -> Result<Vec<Str
     }
     let rows = action.after.iter();
     Ok(rows
-        .map(|row| names::partition(&action.node, row.number))
+        .map(|row| names::of_partition(&action.node, row.number))
         .collect())
 }
 

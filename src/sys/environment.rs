@@ -25,6 +25,8 @@ pub struct Environment {
     pub ssl_cert_file: Option<PathBuf>,
     /// `SSL_CERT_DIR`: colon-separated CA directories instead of the system's
     pub ssl_cert_dir: Option<OsString>,
+    /// `JOURNAL_STREAM`: what systemd made stdout or stderr, if that is the journal
+    pub journal_stream: Option<OsString>,
     /// `PATH`: where programs are looked for
     pub path: Option<OsString>,
     /// `TMPDIR`: where private temporary directories are made
@@ -55,6 +57,7 @@ impl Environment {
             write_authorized_keys_fragment: text("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT"),
             ssl_cert_file: path("SSL_CERT_FILE"),
             ssl_cert_dir: text("SSL_CERT_DIR"),
+            journal_stream: text("JOURNAL_STREAM"),
             path: text("PATH"),
             tmpdir: path("TMPDIR"),
             no_color: text("NO_COLOR").is_some(),

@@ -1,10 +1,16 @@
 //! Where log lines go: the system log's datagram socket, the kernel log, stdout; and structured messages to the journal.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Environment;
 
 /// Priorities of syslog(3), with facility kern, which is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,12 +63,33 @@ pub trait Sink: Send + Sync {
 
 /// Lines on stdout.
 #[derive(Debug)]
-pub struct Stdout;
+pub struct Stdout {
+    /// Whether they begin with their level in the form that systemd takes off again (sd-daemon(3))
+    pub with_levels: bool,
+}
+
+impl Stdout {
+    /// As who reads stdout needs it.
+    pub fn of(environment: &Environment) -> Self {
+        Self {
+            with_levels: is_stdout(environment.journal_stream.as_deref()),
+        }
+    }
+
+    fn line(&self, priority: Priority, message: &str) -> String {
+        let word = priority.word();
+        if self.with_levels {
+            format!("<{}>{word} {message}\n", priority.number())
+        } else {
+            format!("{word} {message}\n")
+        }
+    }
+}
 
 impl Sink for Stdout {
     fn write(&self, priority: Priority, message: &str) {
         // One write per line: the pipe's other end sees whole lines even if this process is killed.
-        let line = format!("{} {message}\n", priority.word());
+        let line = self.line(priority, message);
         let mut out = io::stdout().lock();
         let _lost = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     }
@@ -206,6 +233,18 @@ pub fn is_there() -> bool {
     Path::new(JOURNAL_SOCKET).exists()
 }
 
+/// Whether stdout leads to the journal: `JOURNAL_STREAM` has the device and the inode of what systemd made it, and this process
+/// may have been started with another (systemd.exec(5)).
+fn is_stdout(stream: Option<&OsStr>) -> bool {
+    let told = stream.and_then(OsStr::to_str).and_then(|text| {
+        let (device, inode) = text.split_once(':')?;
+        Some((device.parse().ok()?, inode.parse().ok()?))
+    });
+    let own = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let own = own.and_then(|own| own.metadata()).ok();
+    told.is_some() && told == own.map(|about| (about.dev(), about.ino()))
+}
+
 /// Sends one structured message to the journal. Not found means that there is no journal.
 pub fn send(socket: &str, fields: &[(&str, &str)]) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
@@ -233,6 +272,26 @@ fn journal_message(fields: &[(&str, &str)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_for_the_journal_have_their_level() {
+        for (with_levels, want) in [(false, "CRITICAL : no\n"), (true, "<2>CRITICAL : no\n")] {
+            assert_eq!(Stdout { with_levels }.line(Priority::Critical, "no"), want);
+        }
+        let own = File::from(io::stdout().as_fd().try_clone_to_owned().unwrap());
+        let own = own.metadata().unwrap();
+        let stream = format!("{}:{}", own.dev(), own.ino());
+        let other = format!("{}:{}", own.dev(), own.ino() + 1);
+        for (told, want) in [
+            (Some(stream.as_str()), true),
+            (Some(other.as_str()), false),
+            (Some("x:y"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(is_stdout(told.map(OsStr::new)), want, "{told:?}");
+        }
+    }
 
     #[test]
     fn words_are_ten_columns() {

@@ -13,6 +13,16 @@ extern "C" fn remember(_: libc::c_int) {
 
 /// From now on SIGTERM is remembered instead of ending the process.
 pub fn watch() -> io::Result<()> {
+    remember_signal(Signal::SIGTERM)
+}
+
+/// The same for what a terminal sends.
+pub fn watch_terminal() -> io::Result<()> {
+    remember_signal(Signal::SIGINT)?;
+    remember_signal(Signal::SIGHUP)
+}
+
+fn remember_signal(signal: Signal) -> io::Result<()> {
     let action = SigAction::new(
         SigHandler::Handler(remember),
         SaFlags::SA_RESTART,
@@ -20,7 +30,7 @@ pub fn watch() -> io::Result<()> {
     );
     #[expect(unsafe_code, reason = "a signal handler can be installed in no other way")]
     // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
-    unsafe { sigaction(Signal::SIGTERM, &action) }?;
+    unsafe { sigaction(signal, &action) }?;
     Ok(())
 }
 

@@ -17,6 +17,11 @@ pub fn print(to_stderr: bool, text: &str) -> bool {
     written.is_ok()
 }
 
+/// Whether this process has root's rights.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// Whether stdout is a terminal that wants colours.
 pub fn wants_colour(environment: &Environment) -> bool {
     let is_dumb = environment.term.as_ref().is_some_and(|term| term == "dumb");

@@ -115,6 +115,11 @@ impl<'a> DeviceOverlay<'a> {
         self.members.insert(node.to_owned(), Some(member));
     }
 
+    /// Whether what is on a device is a prediction.
+    pub fn is_predicted(&self, node: &str) -> bool {
+        self.signatures.contains_key(node) || self.devices.contains_key(node)
+    }
+
     /// Predicts a mount.
     pub fn put_mount(&mut self, mounted: Mounted) {
         self.mounted.push(mounted);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::rc::Rc;
 
 use super::fake_devices::FakeDevices;
 use super::{
-    Account, Devices, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner, RootPath, User, View,
-    ViewError,
+    Account, Devices, Digest, Enabled, FileDigest, Group, Held, Inode, Node, NodeKind, Owner, RootPath, Tree,
+    User, View, ViewError,
 };
 
 /// An in-memory machine. Parents are made as directories 0755 root.
@@ -19,6 +20,7 @@ pub struct FakeView {
     enabled: HashMap<String, Enabled>,
     volumes: HashMap<String, String>,
     devices: FakeDevices,
+    held: BTreeMap<String, Rc<dyn Tree>>,
 }
 
 impl FakeView {
@@ -168,6 +170,13 @@ impl FakeView {
         self
     }
 
+    /// Sets what the filesystem on a device holds.
+    #[must_use]
+    pub fn holding(mut self, node: &str, tree: Rc<dyn Tree>) -> Self {
+        self.held.insert(node.to_owned(), tree);
+        self
+    }
+
     /// Sets what `is-enabled` says; `No` otherwise.
     #[must_use]
     pub fn enabled(mut self, entry: &str, enabled: Enabled) -> Self {
@@ -226,6 +235,11 @@ impl View for FakeView {
 
     fn devices(&self) -> &dyn Devices {
         &self.devices
+    }
+
+    fn held(&self, node: &str) -> Result<Held, ViewError> {
+        let tree = self.held.get(node).cloned();
+        Ok(tree.map_or(Held::Nothing, Held::Tree))
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

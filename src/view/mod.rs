@@ -24,6 +24,7 @@ pub use path::RootPath;
 pub use resolve::{ResolveError, follow, resolve, resolve_parent};
 
 use std::ffi::OsString;
+use std::rc::Rc;
 
 use serde::Serialize;
 
@@ -230,6 +231,24 @@ pub enum ViewError {
         /// What is wrong with it
         problem: String,
     },
+    /// A name that several devices have.
+    #[error("{path} is {nodes}: they have the same label or UUID")]
+    SeveralDevices {
+        /// The name
+        path: String,
+        /// The devices
+        nodes: String,
+    },
+    /// A filesystem that only the kernel reads.
+    #[error("{path} is on {device}, which holds {kind}: its files cannot be read without mounting it")]
+    NotMounted {
+        /// A path in it
+        path: String,
+        /// The device
+        device: String,
+        /// What it holds: its type, and what is wrong with it if it could be read otherwise
+        kind: String,
+    },
     /// A program that had to be asked failed.
     #[error("cannot ask {program}: {problem}")]
     Program {
@@ -283,6 +302,38 @@ pub trait View {
 
     /// Block devices and mounts.
     fn devices(&self) -> &dyn Devices;
+
+    /// What the filesystem on a device holds that is to be mounted. Most views do not look into filesystems that are not
+    /// mounted.
+    fn held(&self, _node: &str) -> Result<Held, ViewError> {
+        Ok(Held::Nothing)
+    }
+}
+
+/// What a filesystem holds that is to be mounted.
+#[derive(Clone, Debug)]
+pub enum Held {
+    /// Nothing that this view knows of
+    Nothing,
+    /// What this view shows below the mount point already
+    AsInRoot,
+    /// This
+    Tree(Rc<dyn Tree>),
+}
+
+/// What a filesystem that is not mounted holds. Paths are those of a [`View`], from the filesystem's own top.
+pub trait Tree: std::fmt::Debug {
+    /// The node at a path, as [`View::node`].
+    fn node(&self, path: &RootPath) -> Result<Option<Node>, ViewError>;
+
+    /// Names in a directory, sorted.
+    fn list(&self, path: &RootPath) -> Result<Vec<OsString>, ViewError>;
+
+    /// Digest of a regular file.
+    fn digest(&self, path: &RootPath) -> Result<FileDigest, ViewError>;
+
+    /// Bytes of a regular file, as [`View::read`].
+    fn read(&self, path: &RootPath, limit: u64) -> Result<Option<Vec<u8>>, ViewError>;
 }
 
 /// Which database an account name belongs to.

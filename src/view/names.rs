@@ -36,8 +36,11 @@ pub fn by_partuuid(guid: &str) -> Option<String> {
     link("by-partuuid", guid)
 }
 
-/// A partition of a disk, by the kernel's rule for nodes and kpartx' for names: `/dev/vda9`, `/dev/nvme0n1p9`, `mpath0p9`.
-pub fn partition(disk: &str, number: u32) -> String {
+/// The name of a partition: of a disk that is named by a link of udev's `/dev/disk/NAME-part1`, else as the kernel has it.
+pub fn of_partition(disk: &str, number: u32) -> String {
+    if disk.starts_with("/dev/disk/") {
+        return format!("{disk}-part{number}");
+    }
     let digit = disk.ends_with(|last: char| last.is_ascii_digit());
     format!("{disk}{}{number}", if digit { "p" } else { "" })
 }
@@ -65,7 +68,17 @@ mod tests {
         }
         assert_eq!(by_label("a b").as_deref(), Some("/dev/disk/by-label/a\\x20b"));
         assert_eq!(by_uuid(""), None);
-        assert_eq!(partition("/dev/vda", 9), "/dev/vda9");
-        assert_eq!(partition("mpath0", 9), "mpath0p9");
+        assert_eq!(of_partition("mpath0", 9), "mpath0p9");
+    }
+
+    #[test]
+    fn partitions_are_named_after_their_disk() {
+        for (disk, partition) in [
+            ("/dev/vda", "/dev/vda9"),
+            ("/dev/nvme0n1", "/dev/nvme0n1p9"),
+            ("/dev/disk/by-id/ata-x0", "/dev/disk/by-id/ata-x0-part9"),
+        ] {
+            assert_eq!(of_partition(disk, 9), partition);
+        }
     }
 }

@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{
-    Account, DeviceOverlay, Devices, Digest, Enabled, FileDigest, Group, Inode, Node, NodeKind, Owner,
-    RootPath, User, View, ViewError,
+    Account, DeviceOverlay, Devices, Digest, Enabled, FileDigest, Group, Held, Inode, Node, NodeKind, Owner,
+    RootPath, Tree, User, View, ViewError,
 };
 
 /// What is predicted to stand at a path.
@@ -26,6 +27,8 @@ struct Predicted {
 pub struct Overlay<'a> {
     base: &'a dyn View,
     nodes: BTreeMap<RootPath, Predicted>,
+    /// Filesystems that are to be mounted, and what they hold
+    trees: BTreeMap<RootPath, Rc<dyn Tree>>,
     users: HashMap<String, Option<User>>,
     groups: HashMap<String, Option<Group>>,
     passwords: HashMap<(bool, String), Digest>,
@@ -50,6 +53,7 @@ impl<'a> Overlay<'a> {
         Self {
             base,
             nodes: BTreeMap::new(),
+            trees: BTreeMap::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
             passwords: HashMap::new(),
@@ -108,8 +112,76 @@ impl<'a> Overlay<'a> {
     /// Predicts that an empty filesystem is mounted at a directory.
     pub fn cover(&mut self, path: &RootPath) {
         self.remove(path);
+        self.trees.retain(|mounted, _| !mounted.starts_with(path));
         let inode = self.new_inode();
         self.put(path, Node::directory(0o755, inode), FileDigest::Unknown, None);
+    }
+
+    /// Predicts that the filesystem on a device is mounted at a directory. It is empty if it is to be made, or if the base
+    /// does not say what it holds.
+    pub fn mount(&mut self, path: &RootPath, node: &str) -> Result<(), ViewError> {
+        let held = if self.devices.is_predicted(node) {
+            Held::Nothing
+        } else {
+            self.base.held(node)?
+        };
+        match held {
+            Held::Nothing => self.cover(path),
+            Held::AsInRoot => {}
+            Held::Tree(tree) => {
+                self.cover(path);
+                self.nodes.remove(path);
+                self.hiding.get_mut().clear();
+                self.trees.insert(path.clone(), tree);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mounted filesystem that a path is in, and the path there.
+    fn tree(&self, path: &RootPath) -> Option<(&dyn Tree, RootPath)> {
+        let mut here = if self.trees.is_empty() {
+            return None;
+        } else {
+            path.clone()
+        };
+        loop {
+            if let Some(tree) = self.trees.get(&here) {
+                let below = path.components().skip(here.depth());
+                let place = below.fold(RootPath::root(), |path, name| path.join(name));
+                return Some((&**tree, place));
+            }
+            here = here.parent()?;
+        }
+    }
+
+    /// What is below the predictions.
+    fn base_node(&self, path: &RootPath) -> Result<Option<Node>, ViewError> {
+        match self.tree(path) {
+            Some((tree, place)) => tree.node(&place).map_err(|error| within(error, path)),
+            None => self.base.node(path),
+        }
+    }
+
+    fn base_list(&self, path: &RootPath) -> Result<Vec<OsString>, ViewError> {
+        match self.tree(path) {
+            Some((tree, place)) => tree.list(&place).map_err(|error| within(error, path)),
+            None => self.base.list(path),
+        }
+    }
+
+    fn base_digest(&self, path: &RootPath) -> Result<FileDigest, ViewError> {
+        match self.tree(path) {
+            Some((tree, place)) => tree.digest(&place).map_err(|error| within(error, path)),
+            None => self.base.digest(path),
+        }
+    }
+
+    fn base_read(&self, path: &RootPath, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        match self.tree(path) {
+            Some((tree, place)) => tree.read(&place, limit).map_err(|error| within(error, path)),
+            None => self.base.read(path, limit),
+        }
     }
 
     /// Predicts another owner or mode for what is at the path; its bytes stay.
@@ -196,7 +268,8 @@ impl<'a> Overlay<'a> {
 
     /// Whether an ancestor's prediction hides what the base has at this path.
     fn hidden(&self, path: &RootPath) -> bool {
-        path.parent().is_some_and(|parent| self.hides(parent))
+        let above = path.parent().filter(|_| !self.trees.contains_key(path));
+        above.is_some_and(|parent| self.hides(parent))
     }
 
     /// Whether the prediction for a directory or one above it hides what the base has below. Many files of one directory
@@ -213,7 +286,8 @@ impl<'a> Overlay<'a> {
                 hides = *known;
                 break;
             }
-            next = here.parent();
+            // What is above a mounted filesystem hides nothing of it.
+            next = here.parent().filter(|_| !self.trees.contains_key(&here));
             unknown.push(here);
         }
         let mut hiding = self.hiding.borrow_mut();
@@ -232,6 +306,18 @@ impl<'a> Overlay<'a> {
         if hiding.contains_key(path) {
             hiding.clear();
         }
+    }
+}
+
+/// Names the path in the root of what was asked about in a filesystem of its own.
+fn within(error: ViewError, path: &RootPath) -> ViewError {
+    match error {
+        ViewError::NotMounted { device, kind, .. } => ViewError::NotMounted {
+            path: path.to_string(),
+            device,
+            kind,
+        },
+        other => other,
     }
 }
 
@@ -257,16 +343,16 @@ impl View for Overlay<'_> {
         if self.hidden(path) {
             Ok(None)
         } else {
-            self.base.node(path)
+            self.base_node(path)
         }
     }
 
     fn list(&self, path: &RootPath) -> Result<Vec<OsString>, ViewError> {
         let mut names: BTreeSet<OsString> = BTreeSet::new();
         let hides_base = self.nodes.get(path).is_some_and(|predicted| predicted.hides_base);
-        if !hides_base && !self.hidden(path) && self.base.node(path)?.is_some_and(|node| node.is_directory())
+        if !hides_base && !self.hidden(path) && self.base_node(path)?.is_some_and(|node| node.is_directory())
         {
-            names.extend(self.base.list(path)?);
+            names.extend(self.base_list(path)?);
         }
         let depth = path.depth() + 1;
         for (found, predicted) in self.below(path).filter(|(found, _)| found.depth() == depth) {
@@ -283,7 +369,7 @@ impl View for Overlay<'_> {
     fn digest(&self, path: &RootPath) -> Result<FileDigest, ViewError> {
         match self.nodes.get(path) {
             Some(predicted) => Ok(predicted.digest),
-            None => self.base.digest(path),
+            None => self.base_digest(path),
         }
     }
 
@@ -301,7 +387,7 @@ impl View for Overlay<'_> {
                 digest: FileDigest::Known(predicted),
                 ..
             }) => {
-                let below = self.base.read(path, limit)?;
+                let below = self.base_read(path, limit)?;
                 Ok(below.filter(|bytes| Digest::of(bytes) == *predicted))
             }
             Some(Predicted {
@@ -309,7 +395,7 @@ impl View for Overlay<'_> {
                 ..
             }) => Ok(None),
             None if self.hidden(path) => Ok(None),
-            None => self.base.read(path, limit),
+            None => self.base_read(path, limit),
         }
     }
 
@@ -345,6 +431,10 @@ impl View for Overlay<'_> {
         &self.devices
     }
 
+    fn held(&self, node: &str) -> Result<Held, ViewError> {
+        self.base.held(node)
+    }
+
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {
         match self.passwords.get(&password_key(account)) {
             Some(digest) => Ok(*digest == Digest::of(hash.as_bytes())),
@@ -374,7 +464,61 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::super::fake::FakeView;
+    use super::super::fake_devices::FakeDevices;
     use super::*;
+
+    /// A filesystem with one file.
+    #[derive(Debug)]
+    struct OneFile(FakeView);
+
+    impl Tree for OneFile {
+        fn node(&self, path: &RootPath) -> Result<Option<Node>, ViewError> {
+            View::node(&self.0, path)
+        }
+        fn list(&self, path: &RootPath) -> Result<Vec<OsString>, ViewError> {
+            self.0.list(path)
+        }
+        fn digest(&self, path: &RootPath) -> Result<FileDigest, ViewError> {
+            self.0.digest(path)
+        }
+        fn read(&self, path: &RootPath, limit: u64) -> Result<Option<Vec<u8>>, ViewError> {
+            self.0.read(path, limit)
+        }
+    }
+
+    #[test]
+    fn mounted_filesystems_hold_what_they_hold() {
+        let devices = FakeDevices::new().disk("/dev/a", 1 << 30).disk("/dev/b", 1 << 30);
+        let tree: Rc<dyn Tree> = Rc::new(OneFile(FakeView::new().dir("/lib").file("/lib/x", b"1")));
+        let fake = FakeView::new()
+            .dir("/var")
+            .file("/var/below", b"2")
+            .with_devices(devices)
+            .holding("/dev/a", tree);
+        let mut overlay = Overlay::new(&fake);
+        // A root that is made anew, and a filesystem in it that stays.
+        overlay.cover(&RootPath::root());
+        assert_eq!(overlay.node(&"/var/below".into()).unwrap(), None);
+        overlay.mount(&"/var".into(), "/dev/a").unwrap();
+        assert!(overlay.node(&"/var".into()).unwrap().unwrap().is_directory());
+        assert_eq!(names(&overlay, "/var"), ["lib"]);
+        assert_eq!(overlay.read(&"/var/lib/x".into(), 9).unwrap().unwrap(), b"1");
+        assert_eq!(
+            overlay.node(&"/var/below".into()).unwrap(),
+            None,
+            "it is mounted over"
+        );
+        overlay.remove(&"/var/lib".into());
+        assert_eq!(overlay.node(&"/var/lib/x".into()).unwrap(), None);
+        overlay.mount(&"/var".into(), "/dev/b").unwrap();
+        assert_eq!(names(&overlay, "/var"), Vec::<String>::new());
+        // One that is made anew meanwhile.
+        overlay
+            .devices_mut()
+            .put_signature("/dev/a", crate::view::Signature::default());
+        overlay.mount(&"/var".into(), "/dev/a").unwrap();
+        assert_eq!(names(&overlay, "/var"), Vec::<String>::new());
+    }
 
     fn names(view: &dyn View, path: &str) -> Vec<String> {
         view.list(&path.into())

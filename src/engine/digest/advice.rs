@@ -70,6 +70,14 @@ fn view(error: &ViewError) -> Option<String> {
     match error {
         ViewError::Io { source, .. } => input_output(source),
         ViewError::Form { .. } => Some("correct that file of the image".to_owned()),
+        ViewError::SeveralDevices { .. } => {
+            Some("give one of them another, or name the partition itself".to_owned())
+        }
+        ViewError::NotMounted { .. } => Some(
+            "mount the image's filesystems read-only (losetup --partscan --read-only, mount -o ro) and name the root's \
+             directory with --root"
+                .to_owned(),
+        ),
         ViewError::Program { .. } => None,
     }
 }

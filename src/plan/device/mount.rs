@@ -42,10 +42,9 @@ impl Mount {
         if self.remount {
             return Ok(());
         }
-        // What it holds is not asked: a filesystem that this config makes is empty, and of another one nothing is known.
         // The root itself stays what it is: who plans for a root that ROOT is mounted on later shows how it will be then.
         if !self.path.is_root() {
-            overlay.cover(&self.path);
+            overlay.mount(&self.path, node.as_deref().unwrap_or(&self.device))?;
         }
         overlay.devices_mut().put_mount(Mounted {
             source: node.unwrap_or_else(|| self.device.clone()),

@@ -129,7 +129,7 @@ impl WriteTable {
             None => self.node.clone(),
         };
         for row in &self.after {
-            let mut node = names::partition(&named, row.number);
+            let mut node = names::of_partition(&named, row.number);
             if disk.mapper.is_some() {
                 // udev's rule for multipath has kpartx name it like this.
                 overlay.put_path(&format!("{named}-part{}", row.number), Some(&node));
@@ -153,11 +153,13 @@ impl WriteTable {
                     uses: Vec::new(),
                 }),
             }
-            if !row.label.is_empty() {
-                overlay.put_path(&format!("/dev/disk/by-partlabel/{}", row.label), Some(&node));
+            let links = [
+                names::by_partlabel(&row.label),
+                names::by_partuuid(&row.guid.to_lowercase()),
+            ];
+            for link in links.into_iter().flatten() {
+                overlay.put_path(&link, Some(&node));
             }
-            let guid = row.guid.to_lowercase();
-            overlay.put_path(&format!("/dev/disk/by-partuuid/{guid}"), Some(&node));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::super::{Change, Content, Secret};
 use crate::config::types::Resource;
 use crate::sys::{Invocation, Tool};
-use crate::view::{Device, DeviceOverlay, Devices, Digest, Use, ViewError, Volume};
+use crate::view::{Device, DeviceOverlay, Devices, Digest, Use, ViewError, Volume, names};
 
 pub use commands::{CEX_KEY, CEX_REPOSITORY, secure_key};
 
@@ -333,11 +333,12 @@ impl FormatVolume {
     fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
         super::forget_partitions(&self.volume.node, overlay)?;
         let uuid = self.uuid.clone().unwrap_or_default();
-        if !uuid.is_empty() {
-            overlay.put_path(&format!("/dev/disk/by-uuid/{uuid}"), Some(&self.volume.node));
-        }
-        if let Some(label) = &self.label {
-            overlay.put_path(&format!("/dev/disk/by-label/{label}"), Some(&self.volume.node));
+        let label = self.label.as_deref().unwrap_or_default();
+        for link in [names::by_uuid(&uuid), names::by_label(label)]
+            .into_iter()
+            .flatten()
+        {
+            overlay.put_path(&link, Some(&self.volume.node));
         }
         let made = Volume {
             version: 2,

@@ -181,7 +181,7 @@ fn table<'p>(
         match known {
             _ if number == 0 => node.clone(),
             Some(device) => device.node.clone(),
-            None => crate::view::names::partition(&node, number),
+            None => crate::view::names::of_partition(&node, number),
         }
     };
     let holds = |node: &str| {

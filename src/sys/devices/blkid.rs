@@ -28,7 +28,24 @@ pub(super) struct Found {
     guid: String,
 }
 
+/// A part of a file: where it begins and how long it is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) start: u64,
+    pub(super) size: u64,
+}
+
 impl Found {
+    /// The same, on a partition of a GPT with this name and GUID. blkid cannot tell that of a part of a file.
+    pub(super) fn in_gpt(self, name: String, guid: &str) -> Self {
+        Self {
+            scheme: "gpt".to_owned(),
+            name,
+            guid: guid.to_ascii_lowercase(),
+            ..self
+        }
+    }
+
     /// The links that udev's rules for storage make from this.
     pub(super) fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
@@ -90,6 +107,11 @@ fn unescape(text: &[u8]) -> String {
 /// If several signatures fit, the first type in blkid's own order counts, as in upstream's second, plain probe: each type
 /// is then asked for by itself.
 pub(super) fn probe(runner: &dyn Runner, node: &str) -> Result<Found, ViewError> {
+    probe_part(runner, node, None)
+}
+
+/// Asks what is on a device, or on a part of it or of a file.
+pub(super) fn probe_part(runner: &dyn Runner, node: &str, part: Option<Part>) -> Result<Found, ViewError> {
     // blkid's exit code does not tell what may not be read from what is blank.
     OpenOptions::new()
         .read(true)
@@ -100,10 +122,10 @@ pub(super) fn probe(runner: &dyn Runner, node: &str) -> Result<Found, ViewError>
             path: node.to_owned(),
             source,
         })?;
-    match ask(runner, node, None)? {
+    match ask(runner, node, part, None)? {
         Answer::Found(found) => Ok(found),
         Answer::Nothing => Ok(Found::default()),
-        Answer::Ambivalent => first_of_several(runner, node),
+        Answer::Ambivalent => first_of_several(runner, node, part),
     }
 }
 
@@ -113,10 +135,18 @@ enum Answer {
     Ambivalent,
 }
 
-fn ask(runner: &dyn Runner, node: &str, kind: Option<&str>) -> Result<Answer, ViewError> {
-    let mut args = vec!["-p", "-o", "export"];
-    args.extend(kind.map(|kind| ["-n", kind]).into_iter().flatten());
-    args.push(node);
+fn ask(runner: &dyn Runner, node: &str, part: Option<Part>, kind: Option<&str>) -> Result<Answer, ViewError> {
+    let mut args: Vec<String> = ["-p", "-o", "export"].map(str::to_owned).into();
+    if let Some(Part { start, size }) = part {
+        args.extend(["--offset".to_owned(), start.to_string()]);
+        args.extend(["--size".to_owned(), size.to_string()]);
+    }
+    args.extend(
+        kind.map(|kind| ["-n".to_owned(), kind.to_owned()])
+            .into_iter()
+            .flatten(),
+    );
+    args.push(node.to_owned());
     match runner.run(&Invocation::new(Tool::Blkid, args)) {
         Ok(output) => Ok(Answer::Found(parse(&output.stdout))),
         Err(RunError::Failed {
@@ -134,7 +164,7 @@ fn ask(runner: &dyn Runner, node: &str, kind: Option<&str>) -> Result<Answer, Vi
     }
 }
 
-fn first_of_several(runner: &dyn Runner, node: &str) -> Result<Found, ViewError> {
+fn first_of_several(runner: &dyn Runner, node: &str, part: Option<Part>) -> Result<Found, ViewError> {
     let known = runner
         .run(&Invocation::new(Tool::Blkid, ["-k"]))
         .map_err(|error| ViewError::Program {
@@ -142,7 +172,7 @@ fn first_of_several(runner: &dyn Runner, node: &str) -> Result<Found, ViewError>
             problem: crate::report::chain(&error),
         })?;
     for kind in String::from_utf8_lossy(&known.stdout).split_whitespace() {
-        if let Answer::Found(mut found) = ask(runner, node, Some(kind))?
+        if let Answer::Found(mut found) = ask(runner, node, part, Some(kind))?
             && !found.signature.is_blank()
         {
             found.signature.ambivalent = true;
@@ -220,6 +250,21 @@ mod tests {
         let broken = FakeRunner::new().fail(4, "no such thing");
         let error = probe(&broken, "/dev/null").unwrap_err();
         assert!(crate::report::chain(&error).contains("no such thing"), "{error}");
+        let part = Part {
+            start: 1 << 20,
+            size: 4096,
+        };
+        let blank = FakeRunner::new().fail(2, "");
+        let found = probe_part(&blank, "/dev/null", Some(part)).unwrap();
+        assert_eq!(
+            blank.commands(),
+            ["blkid -p -o export --offset 1048576 --size 4096 /dev/null"]
+        );
+        let found = found.in_gpt("a b".to_owned(), "94FF");
+        assert_eq!(
+            found.links(),
+            ["/dev/disk/by-partuuid/94ff", "/dev/disk/by-partlabel/a\\x20b"]
+        );
         let several = FakeRunner::new()
             .fail(8, "ambivalent")
             .succeed(b"vfat\next4\nbtrfs\n")

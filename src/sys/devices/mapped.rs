@@ -59,7 +59,10 @@ pub(super) fn tell(
     };
     let name_of = |number: u32| {
         let named = known.iter().find(|(known, _)| *known == number);
-        named.map_or_else(|| names::partition(&disk.name, number), |(_, name)| name.clone())
+        named.map_or_else(
+            || names::of_partition(&disk.name, number),
+            |(_, name)| name.clone(),
+        )
     };
     let table = |part: KernelPartition| {
         let (major, minor) = disk.number;

@@ -34,11 +34,18 @@ impl Marks {
     }
 
     pub(super) fn set(&self, identity: &str) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
-        File::create(self.directory.join(identity)).map(drop)
+        let make = || {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.directory)?;
+            File::create(self.directory.join(identity)).map(drop)
+        };
+        // Another run may have tidied up in between.
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(),
+            made => made,
+        }
     }
 
     /// Notes what was written.
@@ -69,6 +76,15 @@ impl Marks {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+/// Removes a directory of notes, and the one that it is in, if there are none.
+pub fn tidy(directory: &std::path::Path) {
+    // One that is not empty stays.
+    let removed = fs::remove_dir(directory);
+    if let (Ok(()), Some(parent)) = (removed, directory.parent()) {
+        let _ = fs::remove_dir(parent);
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod alias;
 mod announce;
 mod blkid;
+pub mod image;
 pub mod luks;
 mod mapped;
 mod marks;
@@ -18,6 +19,7 @@ mod wait;
 
 use std::time::Duration;
 
+pub use marks::tidy;
 pub use real::RealDevices;
 
 use crate::gpt::{Table, Write};
@@ -29,9 +31,9 @@ pub const DEVICE_WAIT: Duration = Duration::from_secs(90);
 /// A device did not come.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} did not appear within {} s{}; these block devices are there: {}",
+    "{} {}{}; these block devices are there: {}",
     missing.join(", "),
-    waited.as_secs(),
+    if waited.is_zero() { "is not there".to_owned() } else { format!("did not appear within {} s", waited.as_secs()) },
     if *stopped { ", when the wait was stopped on request" } else { "" },
     if present.is_empty() { "none".to_owned() } else { present.join(", ") }
 )]

@@ -3,9 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::announce::{Announcer, block_number, has_udev, udev_record};
+use super::image::AttachedImages;
 use super::mapped::{self, MappedDisk};
 use super::marks::Marks;
 use super::mountinfo::{self, Line};
@@ -37,6 +39,8 @@ pub struct RealDevices {
     run: PathBuf,
     limit: Duration,
     marks: Option<Marks>,
+    /// The only devices there are
+    images: Option<Arc<AttachedImages>>,
 }
 
 impl RealDevices {
@@ -49,6 +53,24 @@ impl RealDevices {
             run: PathBuf::from("/run"),
             limit: DEVICE_WAIT,
             marks: None,
+            images: None,
+        }
+    }
+
+    /// Knows of no devices but those of the images, which take no time to come.
+    #[must_use]
+    pub fn of_images(self, images: Arc<AttachedImages>) -> Self {
+        Self {
+            images: Some(images),
+            ..self
+        }
+    }
+
+    /// The number of the device at a path.
+    fn number(&self, path: &str) -> Result<Option<u64>, ViewError> {
+        match &self.images {
+            Some(images) => images.number(path),
+            None => Ok(block_number(path)),
         }
     }
 
@@ -67,7 +89,11 @@ impl RealDevices {
         let Some(number) = block_number(node) else {
             return Ok(None);
         };
-        let sequence = match self.facts_at(number)? {
+        let facts = self.facts_at(number)?;
+        if let (Some(images), Some(facts)) = (&self.images, &facts) {
+            return Ok(images.identity(facts));
+        }
+        let sequence = match facts {
             Some(facts) => self.sysfs.sequence(&facts)?,
             None => None,
         };
@@ -286,7 +312,7 @@ fn failed(operation: &'static str, path: &str) -> impl FnOnce(io::Error) -> View
 
 impl Devices for RealDevices {
     fn device(&self, path: &str) -> Result<Option<Device>, ViewError> {
-        let Some(number) = block_number(path) else {
+        let Some(number) = self.number(path)? else {
             return Ok(None);
         };
         let facts = self.facts_at(number).map_err(failed("look at", path))?;
@@ -380,6 +406,30 @@ impl BlockDevices for RealDevices {
     }
 
     fn await_paths(&self, paths: &[&str]) -> Result<(), DeviceMissing> {
+        if let Some(images) = &self.images {
+            let look = || -> Vec<String> {
+                // What cannot be told of a device is told when it is asked about.
+                let lacks = |path: &&&str| matches!(images.number(path), Ok(None));
+                paths
+                    .iter()
+                    .filter(lacks)
+                    .map(|path| (*path).to_owned())
+                    .collect()
+            };
+            let mut missing = look();
+            if !missing.is_empty() && images.refresh().is_ok() {
+                missing = look();
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            return Err(DeviceMissing {
+                missing,
+                waited: Duration::ZERO,
+                stopped: false,
+                present: images.present(),
+            });
+        }
         let mut look = || paths.iter().filter_map(|path| self.lack(path)).collect();
         wait(&self.clock, self.limit, &mut look).map_err(|ended| DeviceMissing {
             missing: ended.missing,
@@ -390,6 +440,11 @@ impl BlockDevices for RealDevices {
     }
 
     fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+        if let Some(images) = &self.images {
+            return images.refresh().map_err(|error| AnnounceError {
+                problem: crate::report::chain(&error),
+            });
+        }
         let announcer = Announcer {
             runner: &self.runner,
             clock: &self.clock,
@@ -404,7 +459,16 @@ impl BlockDevices for RealDevices {
         let disk = self.device(node).map_err(failed)?;
         match disk.and_then(|disk| disk.mapper) {
             Some(_) => self.write_mapped(node, writes, table),
-            None => super::table::write(node, writes, || self.partitions(node).map_err(failed), table),
+            None => super::table::write(
+                node,
+                writes,
+                || {
+                    Ok(super::table::kernel_partitions(
+                        &self.partitions(node).map_err(failed)?,
+                    ))
+                },
+                table,
+            ),
         }
     }
 

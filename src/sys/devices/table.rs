@@ -60,11 +60,11 @@ pub(super) fn scan(node: &str) -> io::Result<Scan> {
 pub(super) fn write(
     node: &str,
     writes: &[Write],
-    known: impl FnOnce() -> Result<Vec<Device>, TableError>,
+    known: impl FnOnce() -> Result<Vec<KernelPartition>, TableError>,
     table: Option<&Table>,
 ) -> Result<(), TableError> {
     let disk = written(node, writes)?;
-    for news in tell(&kernel_partitions(&known()?), table) {
+    for news in tell(&known()?, table) {
         told(&disk, news).map_err(|source| {
             let operation = match news {
                 Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),

@@ -1,6 +1,8 @@
 //! The real [`View`]: asks the root and the tools, remembers the answers, and hands them over as a [`Recording`].
 
 mod devices;
+mod ext4;
+mod image;
 mod recording;
 
 use std::cell::RefCell;
@@ -10,6 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+pub use image::ImageView;
 pub use recording::Recording;
 
 use super::accounts::{self, AccountsError};
@@ -18,7 +21,7 @@ use super::sysroot::{Sysroot, SysrootError};
 use super::tool::Tool;
 use crate::plan::Secret;
 use crate::view::{
-    Account, Devices, Enabled, FileDigest, Group, NoDevices, Node, RootPath, User, View, ViewError,
+    Account, Devices, Enabled, FileDigest, Group, Held, NoDevices, Node, RootPath, User, View, ViewError,
 };
 
 /// Where a new user's home is placed when nobody says.
@@ -40,6 +43,8 @@ pub struct Probe<'a> {
     devices: &'a dyn Devices,
     /// Where the aliases of devices are
     aliases: Option<PathBuf>,
+    /// Whether the root has all filesystems mounted that the machine will have
+    whole: bool,
 }
 
 impl std::fmt::Debug for Probe<'_> {
@@ -62,7 +67,14 @@ impl<'a> Probe<'a> {
             unread: RefCell::default(),
             devices: &NoDevices,
             aliases: None,
+            whole: false,
         }
+    }
+
+    /// Of a root that has all filesystems mounted, although the devices do not say so.
+    #[must_use]
+    pub fn with_all_mounted(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     /// With the machine's devices; without them it knows of none.
@@ -257,6 +269,10 @@ impl View for Probe<'_> {
 
     fn devices(&self) -> &dyn Devices {
         self
+    }
+
+    fn held(&self, _node: &str) -> Result<Held, ViewError> {
+        Ok(if self.whole { Held::AsInRoot } else { Held::Nothing })
     }
 
     fn has_password(&self, account: Account<'_>, hash: &str) -> Result<bool, ViewError> {

@@ -30,6 +30,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[derive(Clone, Debug)]
 pub struct System {
     path: OsString,
+    /// Whether programs make the nodes of devices themselves, although udev may run
+    without_udev: bool,
 }
 
 impl System {
@@ -40,6 +42,16 @@ impl System {
                 .filter(|path| !path.is_empty())
                 .unwrap_or(OsStr::new(PATH))
                 .to_owned(),
+            without_udev: false,
+        }
+    }
+
+    /// Programs do not wait for udev, which makes nodes in another `/dev` than this process's.
+    #[must_use]
+    pub fn without_udev(self) -> Self {
+        Self {
+            without_udev: true,
+            ..self
         }
     }
 
@@ -80,6 +92,9 @@ impl Runner for System {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if self.without_udev {
+            command.env("DM_DISABLE_UDEV", "1").env("MDADM_NO_UDEV", "1");
+        }
         prepare(&mut command);
         let mut child = command.spawn().map_err(failed)?;
         match attend(&mut child, invocation) {
