@@ -61,7 +61,7 @@ install_unit() {
 install_tools() {
     inst_multiple -o \
         useradd usermod userdel groupadd groupmod groupdel \
-        systemctl modprobe udevadm mount blkid \
+        systemctl modprobe udevadm mount blkid dmsetup \
         cryptsetup clevis zkey zkey-cryptsetup mdadm wipefs \
         mkfs.btrfs mkfs.ext4 mkfs.xfs mkfs.fat mkswap
 

@@ -16,7 +16,8 @@ const PHASES: [Phase; 4] = [Phase::Partitions, Phase::Raid, Phase::Volumes, Phas
 /// Name of the directory beside the state file in which links to the devices of the config are kept.
 pub const ALIASES: &str = "dev_aliases";
 
-/// Name of the directory beside the state file in which it is noted on which devices filesystems are being made.
+/// Name of the directory beside the state file in which it is noted on which devices filesystems are being made, and which tables
+/// were written.
 pub const MARKS: &str = "making";
 
 /// Carries the stage out. With nothing to do it asks nothing.
@@ -92,7 +93,7 @@ fn plan_phase(
             };
             Some(volumes::plan(&input, view))
         }
-        Phase::Partitions => Some(tables::plan(config, view, &crate::sys::random::fill)),
+        Phase::Partitions => Some(tables::plan(config, digest, view, &crate::sys::random::fill)),
         Phase::Config
         | Phase::Arguments
         | Phase::Mounts

@@ -12,8 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ExecError, Machine, acts};
-use crate::plan::device::{DeviceAction, MakeFilesystem, partition_node};
+use crate::plan::device::{DeviceAction, MakeFilesystem, WriteTable};
 use crate::plan::{Action, Step};
+use crate::view::names;
 
 /// Carries out an action.
 pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<(), ExecError> {
@@ -26,11 +27,15 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
             machine
                 .devices
                 .write_table(&action.node, &action.writes, action.table.as_ref())?;
-            let parts: Vec<String> = action
-                .after
-                .iter()
-                .map(|row| partition_node(&action.node, row.number))
-                .collect();
+            let failed = |source| ExecError::Mark {
+                node: action.node.clone(),
+                source,
+            };
+            machine
+                .devices
+                .note_table(&action.node, &action.note)
+                .map_err(failed)?;
+            let parts = partition_nodes(action, machine)?;
             let nodes: Vec<&str> = std::iter::once(action.node.as_str())
                 .chain(parts.iter().map(String::as_str))
                 .collect();
@@ -58,6 +63,23 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
             .unmount(&unmount.target)
             .map_err(ExecError::Unmount),
     }
+}
+
+/// The nodes of the partitions that a table has now. Those of an ordinary disk have names by a rule. They are not asked for:
+/// udev may just be having the kernel read the table again, and then they are gone for a moment.
+fn partition_nodes(action: &WriteTable, machine: &Machine<'_>) -> Result<Vec<String>, ExecError> {
+    let devices = machine.devices.devices();
+    let is_mapped = devices
+        .device(&action.node)?
+        .is_some_and(|disk| disk.mapper.is_some());
+    if is_mapped {
+        let parts = devices.partitions(&action.node)?;
+        return Ok(parts.into_iter().map(|part| part.node).collect());
+    }
+    let rows = action.after.iter();
+    Ok(rows
+        .map(|row| names::of_partition(&action.node, row.number))
+        .collect())
 }
 
 /// Wipes the device and makes the filesystem. Some mkfs write what tells a filesystem before the rest of it (that of vfat

@@ -132,8 +132,11 @@ pub enum ExecError {
     /// Telling udev and systemd
     #[error(transparent)]
     Announce(#[from] crate::sys::devices::AnnounceError),
+    /// Which devices a step has made
+    #[error(transparent)]
+    Look(#[from] crate::view::ViewError),
     /// Remembering that a device is being changed
-    #[error("cannot note that a filesystem is being made on {node}")]
+    #[error("cannot note what is done to {node}")]
     Mark {
         /// The device
         node: String,

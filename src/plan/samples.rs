@@ -126,6 +126,7 @@ samples! { actions: Action {
         after: vec![row(1, "ROOT", 2 << 30), row(2, "data\u{1b}[2J", 1 << 30)],
         lost: BTreeMap::new(),
         table: None,
+        note: String::new(),
         writes: Vec::new(),
     }))),
     Action::Device(DeviceAction::MakeFilesystem(_)) => Action::Device(DeviceAction::MakeFilesystem(MakeFilesystem {

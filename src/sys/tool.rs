@@ -43,6 +43,8 @@ pub enum Tool {
     MkfsFat,
     /// Makes swap space
     Mkswap,
+    /// Makes the partitions of device-mapper disks
+    Dmsetup,
     /// Reads signatures
     Blkid,
     /// Announces devices
@@ -57,7 +59,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Useradd,
         Self::Usermod,
         Self::Userdel,
@@ -77,6 +79,7 @@ impl Tool {
         Self::MkfsXfs,
         Self::MkfsFat,
         Self::Mkswap,
+        Self::Dmsetup,
         Self::Blkid,
         Self::Udevadm,
         Self::Mount,
@@ -106,6 +109,7 @@ impl Tool {
             Self::MkfsXfs => "mkfs.xfs",
             Self::MkfsFat => "mkfs.fat",
             Self::Mkswap => "mkswap",
+            Self::Dmsetup => "dmsetup",
             Self::Blkid => "blkid",
             Self::Udevadm => "udevadm",
             Self::Mount => "mount",

@@ -170,6 +170,11 @@ pub trait Devices {
         })
     }
 
+    /// What was noted of the table that a run of this boot has written to a disk; `None` if none has.
+    fn noted_table(&self, _node: &str) -> Result<Option<String>, ViewError> {
+        Ok(None)
+    }
+
     /// All mounts, in the order in which they were made.
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError>;
 }

@@ -216,6 +216,10 @@ impl Devices for DeviceOverlay<'_> {
         self.base.scan(node)
     }
 
+    fn noted_table(&self, node: &str) -> Result<Option<String>, ViewError> {
+        self.base.noted_table(node)
+    }
+
     fn mounts(&self) -> Result<Vec<Mounted>, ViewError> {
         let mut mounts = self.base.mounts()?;
         for target in &self.unmounted {

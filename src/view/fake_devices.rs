@@ -43,7 +43,7 @@ impl FakeDevices {
     /// Adds a partition, start and size in bytes.
     #[must_use]
     pub fn partition(mut self, disk: &str, number: u32, start: u64, size: u64) -> Self {
-        let node = crate::plan::device::partition_node(disk, number);
+        let node = super::names::of_partition(disk, number);
         self = self.disk(&node, size);
         if let Some(device) = self.devices.get_mut(&node) {
             device.partition = Some(PartitionOf {

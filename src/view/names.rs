@@ -68,6 +68,7 @@ mod tests {
         }
         assert_eq!(by_label("a b").as_deref(), Some("/dev/disk/by-label/a\\x20b"));
         assert_eq!(by_uuid(""), None);
+        assert_eq!(of_partition("mpath0", 9), "mpath0p9");
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::io;
 use super::partitions::{Action as Decided, Partitioning, Refusal, Request, plan as decide};
 use super::target::{Steps, at, in_use};
 use crate::config::types::{Config, Disk};
-use crate::gpt::{Found, Scan};
+use crate::gpt::{Found, Health, Scan, Table, writes};
 use crate::plan::device::{DeviceAction, Row, WriteTable, rows};
 use crate::plan::{Change, Lost, Plan};
 use crate::report::Pointer;
 use crate::stages::files::refuse;
 use crate::stages::{Phase, PlanError};
-use crate::view::{Devices, View, size_text};
+use crate::view::{Device, Devices, Digest, View, size_text};
 
 /// The place of a disk in the config.
 fn place(index: usize) -> Pointer {
@@ -27,9 +27,10 @@ pub fn wanted(config: &Config) -> Vec<(String, Pointer)> {
         .collect()
 }
 
-/// Plans the phase. `random` fills a buffer with random bytes.
+/// Plans the phase. `digest` is that of the config; `random` fills a buffer with random bytes.
 pub fn plan(
     config: &Config,
+    digest: Digest,
     view: &dyn View,
     random: &dyn Fn(&mut [u8]) -> io::Result<()>,
 ) -> Result<Plan, PlanError> {
@@ -60,11 +61,45 @@ pub fn plan(
             ));
         }
         let used = in_use_by_number(steps.devices(), &found.node, &cause)?;
-        // As upstream: a disk that is used as a whole is refused, unless it is its partitions that are in use.
-        if let (Some(by), true, None) = (found.uses.first(), used.is_empty(), &found.mapper) {
+        let scan = scan.map_err(at(&named))?;
+        let before = rows(scan.table());
+        if scan.table().is_some()
+            && steps.devices().noted_table(&found.node).map_err(at(&named))?
+                == Some(note(digest, scan.table()))
+        {
+            // A run of this boot that did not come to its end: what it has built on the table may be in use by now.
+            let parts = steps.devices().partitions(&found.node).map_err(at(&named))?;
+            let is_unheard = is_news(&before, scan.table(), &parts);
+            let reason = "a run of this boot has written this table for this config";
+            let action = WriteTable {
+                device: disk.device.clone(),
+                node: found.node.clone(),
+                wipe: false,
+                after: before.clone(),
+                before,
+                lost: BTreeMap::new(),
+                note: note(digest, scan.table()),
+                writes: Vec::new(),
+                table: scan.table().cloned(),
+            };
+            steps.push(
+                DeviceAction::WriteTable(Box::new(action)),
+                if is_unheard {
+                    unheard()
+                } else {
+                    Change::Keep {
+                        reason: reason.to_owned(),
+                    }
+                },
+                &cause,
+            )?;
+            continue;
+        }
+        // As upstream: a disk that is used as a whole is refused, unless it is its partitions that are in use. What holds
+        // a device-mapper disk beside its partitions is refused in any case: upstream lets it pass, and wipes under it.
+        if let (Some(by), true) = (found.uses.first(), used.is_empty() || found.mapper.is_some()) {
             return Err(in_use(&format!("{} is {by}", found.node), &named));
         }
-        let scan = scan.map_err(at(&named))?;
         let mut failed = None;
         let mut guid = || {
             let mut bytes = [0; 16];
@@ -86,21 +121,32 @@ pub fn plan(
                 "see the kernel's log",
             ));
         }
-        let before = rows(scan.table());
         let after = match (&decided.table, decided.wipe) {
             (Some(table), _) => rows(Some(table)),
             (None, true) => Vec::new(),
             (None, false) => before.clone(),
         };
         let lost = lost(&decided, &before, &cause);
-        let change = change(
-            &decided,
-            &scan,
-            (&before, &lost),
-            steps.devices(),
-            &found.node,
-            &named,
-        )?;
+        let parts = steps.devices().partitions(&found.node).map_err(at(&named))?;
+        let is_kept = !decided.changes() && !decided.decisions.is_empty();
+        let is_unheard = is_kept && is_news(&before, scan.table(), &parts);
+        let is_damaged = is_kept && damaged(&scan);
+        let change = if is_damaged {
+            Change::Modify {
+                what: "the damaged copy of its partition table".to_owned(),
+            }
+        } else if is_unheard {
+            unheard()
+        } else {
+            change(
+                &decided,
+                &scan,
+                (&before, &lost),
+                steps.devices(),
+                &found.node,
+                &named,
+            )?
+        };
         let action = WriteTable {
             device: disk.device.clone(),
             node: found.node.clone(),
@@ -108,12 +154,17 @@ pub fn plan(
             before,
             after,
             lost,
-            writes: if decided.changes() {
-                decided.writes(&scan)
-            } else {
-                Vec::new()
+            writes: match scan.table() {
+                Some(table) if is_damaged => writes(&scan, false, Some(&table.fitted())),
+                _ if decided.changes() => decided.writes(&scan),
+                _ => Vec::new(),
             },
-            table: decided.table,
+            note: note(digest, decided.table.as_ref().or(scan.table())),
+            table: if is_damaged || is_unheard {
+                scan.table().cloned()
+            } else {
+                decided.table
+            },
         };
         steps.push(DeviceAction::WriteTable(Box::new(action)), change, &cause)?;
     }
@@ -130,8 +181,56 @@ fn unknown(disk: &Disk, node: &str) -> DeviceAction {
         after: Vec::new(),
         lost: BTreeMap::new(),
         table: None,
+        note: String::new(),
         writes: Vec::new(),
     }))
+}
+
+fn unheard() -> Change {
+    Change::Modify {
+        what: "what the kernel knows of its partitions".to_owned(),
+    }
+}
+
+/// What tells a table that a run with this config has written.
+fn note(digest: Digest, table: Option<&Table>) -> String {
+    let disk = table.map(|table| table.disk_guid.to_string());
+    format!("{digest:?}\n{disk:?}\n{:?}\n", rows(table))
+}
+
+/// Whether a copy of the table is in pieces, or the two say different things: writing was interrupted. The kernel takes no
+/// backup by itself, so that such a disk can be one without partitions at the next boot.
+fn damaged(scan: &Scan) -> bool {
+    match &scan.found {
+        Found::Gpt { health, .. } => match health {
+            Health::PrimaryDamaged | Health::BackupDamaged | Health::Differ => true,
+            Health::Whole | Health::BackupNotAtEnd => false,
+        },
+        Found::Blank | Found::Mbr { .. } | Found::Other { .. } => false,
+    }
+}
+
+/// Whether the kernel has other partitions than the table. So it is after a run that was killed when it had written the
+/// table, and with disks whose tables the kernel does not read (device mapper). A partition in use that the kernel has
+/// otherwise cannot be told of: all of it is left alone then.
+fn is_news(rows: &[Row], table: Option<&Table>, parts: &[Device]) -> bool {
+    if table.is_none() {
+        return false;
+    }
+    let is_same = |row: &Row, part: &Device| {
+        part.size == Some(row.size)
+            && part
+                .partition
+                .as_ref()
+                .is_some_and(|of| of.number == row.number && of.start == row.start)
+    };
+    let mut others = parts
+        .iter()
+        .filter(|part| !rows.iter().any(|row| is_same(row, part)))
+        .peekable();
+    let is_missing = |row: &Row| !parts.iter().any(|part| is_same(row, part));
+    let differs = others.peek().is_some() || rows.iter().any(is_missing);
+    differs && others.all(|part| part.uses.is_empty())
 }
 
 /// What uses which partition of a disk.

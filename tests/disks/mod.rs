@@ -4,6 +4,7 @@ mod filesystems;
 mod luks;
 mod mounts;
 mod plan;
+mod refused;
 mod stage;
 mod tables;
 mod udev;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Desk, changes, config, entry, with};
-use crate::support::disk::{Disk, available};
+use crate::support::disk::{Disk, MountOf, available};
 use crate::support::programs::{self, BINARY, Program};
 use crate::support::strace;
 
@@ -31,6 +31,12 @@ impl Boot {
             name,
             config,
         }
+    }
+
+    /// Fetches the config and carries the stage out.
+    fn all(&self) {
+        self.program("fetch").run().expect_code(0);
+        self.program("disks").run().expect_code(0);
     }
 
     fn program(&self, stage: &str) -> Program {
@@ -124,6 +130,102 @@ fn killed_while_a_filesystem_is_made() {
         assert_ne!(whole.2, half.2, "made anew");
         boot.program("disks").run().expect_code(0);
         assert_eq!(disk.signature(), whole, "kept from then on");
+    }
+}
+
+/// The state of two partitions, one of them with a filesystem, for the cuts below.
+fn partitioned(disk: &Disk, wipe: bool) -> Value {
+    json!({"ignition": {"version": "3.4.0"}, "storage": {
+        "disks": [{"device": disk.node(), "wipeTable": wipe, "partitions": [
+            {"label": "one", "number": 1, "sizeMiB": 8},
+            {"label": "free", "sizeMiB": 16}]}],
+        "filesystems": [{"device": format!("{}p1", disk.node()), "format": "ext4", "label": "kept"}]}})
+}
+
+/// What a run builds on the table that it has written is in use when it is killed, and the table is no longer one to be wiped;
+/// a partition without a number is not made a second time.
+#[test]
+fn killed_after_it_has_written_a_table_and_built_on_it() {
+    if !available() {
+        return;
+    }
+    for wipe in [true, false] {
+        let disk = Disk::blank(64);
+        let boot = Boot::new(Desk::new(), &partitioned(&disk, wipe));
+        boot.program("fetch").run().expect_code(0);
+        boot.program("disks").run().expect_code(0);
+        let _mounted = MountOf::read_only(&format!("{}p1", disk.node()));
+        let before = disk.bytes();
+        boot.program("disks").run().expect_code(0);
+        disk.assert_same(&before, "kept");
+        // Not so with another config, or another table.
+        let other = partitioned(&disk, true)
+            .to_string()
+            .replace("\"free\"", "\"other\"");
+        std::fs::write(&boot.config, other).unwrap();
+        std::fs::remove_file(boot.run.join("cache")).unwrap();
+        boot.program("fetch").run().expect_code(0);
+        let ran = boot.program("disks").run();
+        ran.expect_code(1);
+        assert!(ran.stdout.contains("wipeTable"), "{ran}");
+        disk.assert_same(&before, "refused");
+    }
+}
+
+/// The table is written, and the kernel was not told of it.
+#[test]
+fn killed_between_the_table_and_the_kernel() {
+    if !available() || !programs::have("delpart") {
+        return;
+    }
+    let disk = Disk::blank(64);
+    let mut config = partitioned(&disk, false);
+    config["storage"]["disks"][0]["partitions"]
+        .as_array_mut()
+        .unwrap()
+        .pop();
+    let node = format!("{}p1", disk.node());
+    Boot::new(Desk::new(), &config).all();
+    std::process::Command::new("delpart")
+        .args([disk.node(), "1"])
+        .status()
+        .unwrap();
+    assert!(!std::path::Path::new(&node).exists());
+    let boot = Boot::new(Desk::new(), &config);
+    boot.program("fetch").run().expect_code(0);
+    let seen = boot.program("disks").arg("-dry-run").run();
+    assert!(
+        seen.stdout.contains("what the kernel knows of its partitions"),
+        "{seen}"
+    );
+    let before = disk.bytes();
+    boot.program("disks").run().expect_code(0);
+    assert!(std::path::Path::new(&node).exists());
+    disk.assert_same(&before, "only the kernel is told");
+}
+
+/// One copy of the table is whole, the other one in pieces: the kernel takes no backup by itself.
+#[test]
+fn killed_while_it_wrote_a_table() {
+    if !available() {
+        return;
+    }
+    let disk = Disk::blank(64);
+    let mut config = partitioned(&disk, false);
+    config["storage"]["disks"][0]["partitions"]
+        .as_array_mut()
+        .unwrap()
+        .pop();
+    Boot::new(Desk::new(), &config).all();
+    let whole = disk.bytes();
+    for offset in [512, 1024, (64 << 20) - 512, (64 << 20) - 33 * 512] {
+        let file = std::fs::OpenOptions::new().write(true).open(disk.node()).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0x55; 128], offset).unwrap();
+        file.sync_all().unwrap();
+        drop(file);
+        let _mounted = MountOf::read_only(&format!("{}p1", disk.node()));
+        Boot::new(Desk::new(), &config).all();
+        disk.assert_same(&whole, &format!("repaired at {offset}"));
     }
 }
 

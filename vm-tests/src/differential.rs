@@ -261,52 +261,78 @@ fn facts(case: &Case, outcome: &Outcome) -> Vec<String> {
     facts
 }
 
-/// Runs all cases with both engines, twelve in a boot.
-pub fn run(lab: &Lab) -> Result<()> {
+/// Runs all cases with both engines, twelve in a boot; for CI a fifth of them. Where the two differ the case is run once more: the
+/// peer does not wait for udev, and fails now and then, or leaves the kernel with a partition that is gone.
+pub fn run(lab: &Lab, is_sample: bool) -> Result<()> {
     let start = std::time::Instant::now();
+    let every = if is_sample { 5 } else { 1 };
+    let chosen: Vec<&Case> = CASES.iter().step_by(every).collect();
+    let mut doubtful = Vec::new();
+    for (batch, cases) in chosen.chunks(12).enumerate() {
+        let wrong = compare(lab, &format!("differential-{batch}"), cases)?;
+        doubtful.extend(wrong.into_iter().map(|(case, _)| case));
+    }
+    let again = compare(lab, "differential-again", &doubtful)?;
+    if !again.is_empty() {
+        let texts: Vec<&str> = again.iter().map(|(_, text)| text.as_str()).collect();
+        return Err(format!("{} differences:\n{}", again.len(), texts.join("\n")).into());
+    }
+    let parted = chosen.iter().filter(|case| case.differs.is_some()).count();
+    println!(
+        "ok   disks-differential       {:5.1} s  {} configs, {parted} listed deviations, {} equal at the second attempt",
+        start.elapsed().as_secs_f64(),
+        chosen.len(),
+        doubtful.len()
+    );
+    Ok(())
+}
+
+/// The cases in which the engines are not as they should be, with what is wrong.
+fn compare<'a>(lab: &Lab, name: &str, cases: &[&'a Case]) -> Result<Vec<(&'a Case, String)>> {
+    if cases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let made = cases
+        .iter()
+        .map(|case| {
+            let storage = case.storage.replace("{D", r#"{"device": "/dev/sda""#);
+            let config = format!(r#"{{"ignition": {{"version": "3.3.0"}}, "storage": {{{storage}}}}}"#);
+            let engine = EngineCase::new(case.name, &config, vec![Disk::empty("a", 128 * MIB)]);
+            if case.before.is_empty() {
+                engine
+            } else {
+                engine.prepare(case.before)
+            }
+        })
+        .collect();
+    let made = prepared(lab, name, made)?;
+    let run = |engine: Engine| {
+        engine_jobs(
+            lab,
+            Flavour::Systemd,
+            engine,
+            &format!("{name}-{}", engine.name()),
+            &made,
+        )
+    };
+    let (theirs, ours) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| run(Engine::QuickPeer));
+        let ours = run(Engine::Ours);
+        (theirs.join(), ours)
+    });
+    let (theirs, ours) = (theirs.map_err(|_| "a thread panicked")??, ours?);
     let mut wrong = Vec::new();
-    let mut parted = 0;
-    for (batch, cases) in CASES.chunks(12).enumerate() {
-        let disk = || vec![Disk::empty("a", 128 * MIB)];
-        let made = cases
-            .iter()
-            .map(|case| {
-                let storage = case.storage.replace("{D", r#"{"device": "/dev/sda""#);
-                let config = format!(r#"{{"ignition": {{"version": "3.3.0"}}, "storage": {{{storage}}}}}"#);
-                let engine = EngineCase::new(case.name, &config, disk());
-                if case.before.is_empty() {
-                    engine
-                } else {
-                    engine.prepare(case.before)
-                }
-            })
-            .collect();
-        let made = prepared(lab, &format!("differential-{batch}"), made)?;
-        let run = |engine: Engine| {
-            let name = format!("differential-{}-{batch}", engine.name());
-            engine_jobs(lab, Flavour::Systemd, engine, &name, &made)
-        };
-        let (theirs, ours) = (run(Engine::QuickPeer)?, run(Engine::Ours)?);
-        for ((case, theirs), ours) in cases.iter().zip(&theirs).zip(&ours) {
-            let (peer, own) = (facts(case, theirs), facts(case, ours));
-            match (peer == own, case.differs) {
-                (true, None) => {}
-                (false, Some(_)) => parted += 1,
-                (true, Some(why)) => wrong.push(format!("{}: equal, though {why}", case.name)),
-                (false, None) => {
-                    let log: String = ours.log.lines().rev().take(4).collect::<Vec<_>>().join("\n");
-                    wrong.push(format!("{}:\n peer {peer:#?}\n ours {own:#?}\n{log}", case.name));
-                }
+    for ((case, theirs), ours) in cases.iter().zip(&theirs).zip(&ours) {
+        let (peer, own) = (facts(case, theirs), facts(case, ours));
+        match (peer == own, case.differs) {
+            (true, None) | (false, Some(_)) => {}
+            (true, Some(why)) => wrong.push((*case, format!("{}: equal, though {why}", case.name))),
+            (false, None) => {
+                let log: String = ours.log.lines().rev().take(4).collect::<Vec<_>>().join("\n");
+                let text = format!("{}:\n peer {peer:#?}\n ours {own:#?}\n{log}", case.name);
+                wrong.push((*case, text));
             }
         }
     }
-    if !wrong.is_empty() {
-        return Err(format!("{} differences:\n{}", wrong.len(), wrong.join("\n")).into());
-    }
-    println!(
-        "ok   disks-differential       {:5.1} s  {} configs, {parted} listed deviations",
-        start.elapsed().as_secs_f64(),
-        CASES.len()
-    );
-    Ok(())
+    Ok(wrong)
 }

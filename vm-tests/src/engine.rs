@@ -64,7 +64,8 @@ pub struct EngineCase {
     /// A script that runs after it; what it prints is [`Outcome::after`]
     pub after: String,
     /// The stages, one process each; the first that fails is the last. Words before one run it, and it may fail then:
-    /// `kill_after 300 disks`, `kill_at_call pwrite64 3 disks`, `kill_at_line 'creating' disks` (see `guest/disks`).
+    /// `kill_after 300 disks`, `kill_at_call pwrite64 3 disks`, `kill_at_line 'creating' disks` (see `guest/disks`). `run WORDS` is no
+    /// stage, but what happens between two.
     pub stages: Vec<String>,
 }
 

@@ -4,18 +4,21 @@
 //! [`Archive`], runs one shell script in it and powers off.
 
 pub mod base;
+pub mod bench;
 pub mod debian;
 pub mod differential;
 pub mod disks;
 pub mod engine;
 pub mod fw_cfg;
 pub mod gpt;
+pub mod in_use;
 pub mod initrd;
 pub mod job;
 pub mod kernel;
 pub mod machine;
 pub mod packages;
 pub mod peer;
+pub mod rerun;
 mod running;
 pub mod scenario;
 pub mod scene;

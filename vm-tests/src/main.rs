@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, differential, disks, fw_cfg, packages, peer,
-    scenario, smoke, store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, in_use,
+    packages, peer, rerun, scenario, smoke, store,
 };
 
-const USAGE: &str = "usage: vm-tests [--binary FILE] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential...
+const USAGE: &str =
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|rerun-disks|bench-disks...
        vm-tests [--binary FILE] scenario [--keep] [--shell] NAME...|all|ci|list
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
@@ -28,13 +29,17 @@ fn run() -> Result<()> {
     let mut groups = Vec::new();
     let mut own = None;
     let mut scenarios = None;
+    let mut is_sample = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
+            // For CI: a part of `differential` and `rerun-disks`
+            "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
             "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use"
+            | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -80,7 +85,10 @@ fn run() -> Result<()> {
         .and(groups.iter().try_for_each(|group| match group.as_str() {
             "smoke" => smoke::run(&kernel, &initrd),
             "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
-            "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?),
+            "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
+            "in-use" => in_use::run(&Lab::new(&store, &kernel, &initrd)?),
+            "rerun-disks" => rerun::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
+            "bench-disks" => bench::run(&Lab::new(&store, &kernel, &initrd)?),
             "peer" => peer::run(&Lab::new(&store, &kernel, &initrd)?),
             "fw-cfg-4mb" => fw_cfg::run_4mb(&kernel, &initrd),
             _ => fw_cfg::run(&kernel, &initrd),

@@ -14,7 +14,7 @@ pub(crate) use array::level_name;
 pub use array::{ArrayAction, AssembleArray, CreateArray, array_name, array_path};
 pub use filesystem::{Format, MakeFilesystem, canonical_uuid};
 pub use mount::{Mount, Unmount};
-pub use table::{Row, WriteTable, partition_node, rows};
+pub use table::{Row, WriteTable, rows};
 pub(crate) use volume::ALLOW_DISCARDS;
 pub use volume::{
     BindVolume, CEX_KEY, CEX_REPOSITORY, CloseVolume, FinishVolume, FormatVolume, Key, OpenVolume,
@@ -196,3 +196,6 @@ fn check_unused(node: &str, devices: &dyn Devices) -> Result<Result<(), String>,
         None => Ok(()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,9 @@ pub struct WriteTable {
     /// The table afterwards; `None`: there is none
     #[serde(skip)]
     pub table: Option<Table>,
+    /// What is noted when all is done, so that a later run of this boot knows the table for its own
+    #[serde(skip)]
+    pub note: String,
     /// What is written, in order, each made durable before the next
     #[serde(skip)]
     pub writes: Vec<Write>,
@@ -120,11 +123,23 @@ impl WriteTable {
                 overlay.remove_device(&device.node);
             }
         }
+        // The kernel gives the node of a device-mapper disk's partition some number.
+        let named = match &disk.mapper {
+            Some(name) => format!("/dev/mapper/{name}"),
+            None => self.node.clone(),
+        };
         for row in &self.after {
-            let node = partition_node(&self.node, row.number);
+            let mut node = names::of_partition(&named, row.number);
+            if disk.mapper.is_some() {
+                // udev's rule for multipath has kpartx name it like this.
+                overlay.put_path(&format!("{named}-part{}", row.number), Some(&node));
+            }
             match known.iter().find(|device| is_at(device, row)) {
                 // What is at the same place keeps what it holds: only the table changes.
-                Some(device) => overlay.resize(device, row.size)?,
+                Some(device) => {
+                    overlay.resize(device, row.size)?;
+                    node.clone_from(&device.node);
+                }
                 None => overlay.put_device(Device {
                     node: node.clone(),
                     size: Some(row.size),
@@ -183,11 +198,6 @@ impl WriteTable {
     }
 }
 
-/// The node of a partition: `/dev/vda9`, `/dev/nvme0n1p9`.
-pub fn partition_node(disk: &str, number: u32) -> String {
-    names::of_partition(disk, number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +237,7 @@ mod tests {
             after: vec![row(1, 1, 8), row(2, 9, 4), row(3, 40, 8), row(5, 60, 8)],
             lost: BTreeMap::new(),
             table: None,
+            note: String::new(),
             writes: Vec::new(),
         };
         action.predict(&mut overlay).unwrap();

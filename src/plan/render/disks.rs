@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::device::{ArrayAction, DeviceAction, Row, VolumeAction, WriteTable, partition_node, rows};
+use super::super::device::{ArrayAction, DeviceAction, Row, VolumeAction, WriteTable, rows};
 use super::super::{Action, Change, Plan, Step};
 use crate::gpt::type_name;
 use crate::report::Pointer;
@@ -181,7 +181,7 @@ fn table<'p>(
         match known {
             _ if number == 0 => node.clone(),
             Some(device) => device.node.clone(),
-            None => partition_node(&node, number),
+            None => crate::view::names::of_partition(&node, number),
         }
     };
     let holds = |node: &str| {

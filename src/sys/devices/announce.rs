@@ -25,6 +25,12 @@ const LINKS: Duration = Duration::from_secs(10);
 /// How many times PID 1 is asked for device units that it does not have yet.
 const ASKS: u32 = 5;
 
+/// How many times udev is told of devices, if some are just gone.
+const TRIES: u32 = 8;
+
+/// How long between two tries.
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// How long between two such questions.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -61,8 +67,16 @@ impl Announcer<'_> {
         let failed = |error: &RunError| AnnounceError {
             problem: chain(error),
         };
-        let args = ["trigger", "--settle"].iter().chain(nodes).copied();
-        self.run(Tool::Udevadm, args).map_err(|error| failed(&error))?;
+        let args = || ["trigger", "--settle"].iter().chain(nodes).copied();
+        let mut tries = 1;
+        while let Err(error) = self.run(Tool::Udevadm, args()) {
+            // When somebody has closed a disk, udev has its table read again, and its partitions are gone for a moment.
+            if tries == TRIES {
+                return Err(failed(&error));
+            }
+            tries += 1;
+            self.clock.sleep(AGAIN);
+        }
         let links = self.await_links(nodes);
         if fs::symlink_metadata(self.run.join("systemd/private")).is_ok() {
             self.start_units(nodes, &links);
@@ -249,12 +263,20 @@ mod tests {
                 "blkid -p -o export /dev/null"
             ]
         );
-        let deaf = FakeRunner::new().fail(1, "no answer");
+        let deaf = (0..TRIES).fold(FakeRunner::new(), |deaf, _| deaf.fail(1, "no answer"));
         let announcer = Announcer {
             runner: &deaf,
             ..announcer
         };
         let error = announcer.announce(&["/dev/null"]).unwrap_err();
         assert!(error.to_string().contains("no answer"), "{error}");
+        // A partition that is gone for a moment is there again.
+        let late = FakeRunner::new().fail(1, "Failed to open the device: No such device");
+        let announcer = Announcer {
+            runner: &late,
+            ..announcer
+        };
+        announcer.announce(&["/dev/null"]).unwrap();
+        assert_eq!(late.commands().len(), 3);
     }
 }

@@ -1,4 +1,5 @@
-//! Notes of devices on which a filesystem is being made. They are empty files in `/run`, and so go with the boot.
+//! Notes of devices on which a filesystem is being made, and of tables that this boot has written. They are files in `/run`,
+//! and so go with the boot.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -47,6 +48,29 @@ impl Marks {
         }
     }
 
+    /// Notes what was written.
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        self.set(name)?;
+        // A note that is cut short is none: it is compared as a whole.
+        fs::write(self.directory.join(name), text)
+    }
+
+    /// What was noted.
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<String>> {
+        match fs::read(self.directory.join(name)) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn clear(&self, identity: &str) -> io::Result<()> {
         match fs::remove_file(self.directory.join(identity)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -80,5 +104,9 @@ mod tests {
         assert!(!marks.has("7:0-600").unwrap());
         marks.clear("7:0-599").unwrap();
         assert!(!marks.has("7:0-599").unwrap());
+        assert_eq!(marks.read("table-7:0-599").unwrap(), None);
+        marks.write("table-7:0-599", "a").unwrap();
+        marks.write("table-7:0-599", "b").unwrap();
+        assert_eq!(marks.read("table-7:0-599").unwrap().as_deref(), Some("b"));
     }
 }

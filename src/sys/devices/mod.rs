@@ -5,6 +5,7 @@ mod announce;
 mod blkid;
 pub mod image;
 pub mod luks;
+mod mapped;
 mod marks;
 mod mountinfo;
 pub mod raid;
@@ -81,6 +82,12 @@ pub trait BlockDevices: Sync {
             node,
             std::io::ErrorKind::Unsupported.into(),
         ))
+    }
+
+    /// Notes what table was written to a disk, for a run of this boot that comes after this one
+    /// ([`Devices::noted_table`]).
+    fn note_table(&self, _node: &str, _note: &str) -> std::io::Result<()> {
+        Ok(())
     }
 
     /// Unmounts, trying again for a while if it is busy.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::announce::{Announcer, block_number, has_udev, udev_record};
 use super::image::AttachedImages;
+use super::mapped::{self, MappedDisk};
 use super::marks::Marks;
 use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
@@ -15,9 +16,11 @@ use super::wait::{Lack, wait};
 use super::{
     AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid, unmount,
 };
-use crate::gpt::{KernelPartition, Table, Write};
+use crate::gpt::{Table, Write, tell};
+use crate::report::chain;
 use crate::sys::clock::SystemClock;
-use crate::sys::runner::System;
+use crate::sys::runner::{Invocation, Runner as _, System};
+use crate::sys::tool::Tool;
 use crate::view::{
     Device, Devices, Member, Mounted, PartitionOf, Signature, Use, ViewError, Volume, size_text,
 };
@@ -135,6 +138,62 @@ impl RealDevices {
             path: path.to_owned(),
             there: number.is_some(),
         })
+    }
+
+    /// Where a partition of the device mapper begins is in its table alone.
+    fn with_start(&self, mut facts: Facts) -> Result<Facts, ViewError> {
+        if let (Some((_, _, start)), Some(name)) = (&mut facts.partition, &facts.mapper) {
+            let asked = mapped::start(&self.runner, name).map_err(|error| ViewError::Program {
+                program: "dmsetup",
+                problem: chain(&error),
+            })?;
+            *start = asked.unwrap_or(0);
+        }
+        Ok(facts)
+    }
+
+    /// Writes the table of a device-mapper disk and sees to it that each partition has its device. Where udev has a rule
+    /// for that (multipath), it has its turn first.
+    fn write_mapped(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
+        let failed = |error: io::Error| TableError::new("look at the partitions of", node, error);
+        drop(super::table::written(node, writes)?);
+        if has_udev(&self.run) {
+            let settle = Invocation::new(Tool::Udevadm, ["trigger", "--settle", node]);
+            self.runner
+                .run(&settle)
+                .map_err(|error| TableError::new("announce", node, io::Error::other(error)))?;
+        }
+        let number = block_number(node).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let facts = self.facts_at(number).map_err(failed)?;
+        let Some((facts, Some(name))) = facts.map(|facts| (facts.clone(), facts.mapper)) else {
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        };
+        let disk = MappedDisk {
+            node: node.to_owned(),
+            name,
+            uuid: facts.mapper_uuid,
+            number: facts.number,
+        };
+        let known = self
+            .partitions(node)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let names: Vec<(u32, String)> = known
+            .iter()
+            .filter_map(|device| Some((device.partition.as_ref()?.number, device.mapper.clone()?)))
+            .collect();
+        let kernel = super::table::kernel_partitions(&known);
+        let news = tell(&kernel, table);
+        for one in &news {
+            mapped::tell(&self.runner, &disk, &names, *one)?;
+        }
+        if !news.is_empty() && !has_udev(&self.run) {
+            // The library leaves the nodes to udev even where there is none.
+            let nodes = Invocation::new(Tool::Dmsetup, ["mknodes"]);
+            self.runner.run(&nodes).map_err(|error| {
+                TableError::new("make nodes of partitions of", node, io::Error::other(error))
+            })?;
+        }
+        Ok(())
     }
 
     /// The devices that are there, for whoever looks for another one: name, size, type, labels.
@@ -264,7 +323,7 @@ impl Devices for RealDevices {
             let real = fs::canonicalize(path).map_err(failed("look at", path))?;
             node = real.to_string_lossy().into_owned();
         }
-        Ok(Some(device(facts, node, &usage()?)))
+        Ok(Some(device(self.with_start(facts)?, node, &usage()?)))
     }
 
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
@@ -286,13 +345,13 @@ impl Devices for RealDevices {
             return Ok(Vec::new());
         }
         let usage = usage()?;
-        Ok(found
+        found
             .into_iter()
             .map(|facts| {
                 let node = facts.node();
-                device(facts, node, &usage)
+                Ok(device(self.with_start(facts)?, node, &usage))
             })
-            .collect())
+            .collect()
     }
 
     fn signature(&self, node: &str) -> Result<Signature, ViewError> {
@@ -308,6 +367,14 @@ impl Devices for RealDevices {
 
     fn scan(&self, node: &str) -> Result<crate::gpt::Scan, ViewError> {
         super::table::scan(node).map_err(failed("read the partition table of", node))
+    }
+
+    fn noted_table(&self, node: &str) -> Result<Option<String>, ViewError> {
+        let look = || match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.read(&format!("table-{identity}")),
+            _ => Ok(None),
+        };
+        look().map_err(failed("look at", node))
     }
 
     fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
@@ -387,21 +454,22 @@ impl BlockDevices for RealDevices {
     }
 
     fn write_table(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
-        let known = self
-            .partitions(node)
-            .map_err(|error| TableError::new("look at the partitions of", node, io::Error::other(error)))?;
-        let known: Vec<KernelPartition> = known
-            .iter()
-            .filter_map(|device| {
-                let of = device.partition.as_ref()?;
-                Some(KernelPartition {
-                    number: of.number,
-                    start: of.start,
-                    size: device.size?,
-                })
-            })
-            .collect();
-        super::table::write(node, writes, &known, table)
+        let failed =
+            |error: ViewError| TableError::new("look at the partitions of", node, io::Error::other(error));
+        let disk = self.device(node).map_err(failed)?;
+        match disk.and_then(|disk| disk.mapper) {
+            Some(_) => self.write_mapped(node, writes, table),
+            None => super::table::write(
+                node,
+                writes,
+                || {
+                    Ok(super::table::kernel_partitions(
+                        &self.partitions(node).map_err(failed)?,
+                    ))
+                },
+                table,
+            ),
+        }
     }
 
     fn begin(&self, node: &str) -> io::Result<()> {
@@ -414,6 +482,13 @@ impl BlockDevices for RealDevices {
     fn end(&self, node: &str) -> io::Result<()> {
         match (&self.marks, self.identity(node)?) {
             (Some(marks), Some(identity)) => marks.clear(&identity),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_table(&self, node: &str, note: &str) -> io::Result<()> {
+        match (&self.marks, self.identity(node)?) {
+            (Some(marks), Some(identity)) => marks.write(&format!("table-{identity}"), note),
             _ => Ok(()),
         }
     }

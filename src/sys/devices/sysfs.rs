@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) partition: Option<(String, u32, u64)>,
     /// The device mapper's name
     pub(super) mapper: Option<String>,
+    /// Its UUID with the device mapper; empty: none
+    pub(super) mapper_uuid: String,
     /// Devices that are built on it, its partitions aside
     pub(super) holders: Vec<String>,
     /// Its partitions
@@ -79,8 +81,16 @@ impl Sysfs {
         }
     }
 
-    /// A device by name; `None` if it is gone.
+    /// A device by name; `None` if it is gone, be it while it is looked at: udev has the kernel read a table again when somebody
+    /// closes the disk, which takes all partitions away for a moment.
     pub(super) fn facts(&self, name: &str) -> io::Result<Option<Facts>> {
+        match self.look_at(name) {
+            Err(error) if is_gone(&error) => Ok(None),
+            looked => looked,
+        }
+    }
+
+    fn look_at(&self, name: &str) -> io::Result<Option<Facts>> {
         let Some(number) = self.number(name)? else {
             return Ok(None);
         };
@@ -108,6 +118,7 @@ impl Sysfs {
             sector_size: number_in(self::read(&disk.join("queue/logical_block_size"))?).unwrap_or(512),
             partition,
             mapper: read("dm/name")?,
+            mapper_uuid: read("dm/uuid")?.unwrap_or_default(),
             holders,
             partitions,
             label: read("uevent")?.and_then(|text| {

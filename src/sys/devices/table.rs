@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::TableError;
 use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
 use crate::sys::blkpg;
+use crate::view::Device;
 
 /// How long a partition that somebody has open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,12 +55,32 @@ pub(super) fn scan(node: &str) -> io::Result<Scan> {
 
 /// Writes, then tells the kernel of each partition. udev leaves the disk alone meanwhile: it is locked as a whole, until
 /// this returns.
+///
+/// `known` says what the kernel has. It is asked under the lock: before it, udev may be having the table read again.
 pub(super) fn write(
     node: &str,
     writes: &[Write],
-    known: &[KernelPartition],
+    known: impl FnOnce() -> Result<Vec<KernelPartition>, TableError>,
     table: Option<&Table>,
 ) -> Result<(), TableError> {
+    let disk = written(node, writes)?;
+    for news in tell(&known()?, table) {
+        told(&disk, news).map_err(|source| {
+            let operation = match news {
+                Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
+                Tell::Resize(part) => {
+                    format!("tell the kernel of the new size of partition {} of", part.number)
+                }
+                Tell::Add(part) => format!("tell the kernel of partition {} of", part.number),
+            };
+            TableError::new(operation, node, source)
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes, each made durable before the next. The disk stays locked while what is returned lives.
+pub(super) fn written(node: &str, writes: &[Write]) -> Result<Flock<File>, TableError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -73,19 +94,20 @@ pub(super) fn write(
             .and_then(|()| disk.sync_data())
             .map_err(|source| TableError::new("write the partition table of", node, source))?;
     }
-    for news in tell(known, table) {
-        told(&disk, news).map_err(|source| {
-            let operation = match news {
-                Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
-                Tell::Resize(part) => {
-                    format!("tell the kernel of the new size of partition {} of", part.number)
-                }
-                Tell::Add(part) => format!("tell the kernel of partition {} of", part.number),
-            };
-            TableError::new(operation, node, source)
-        })?;
-    }
-    Ok(())
+    Ok(disk)
+}
+
+/// The partitions that the kernel has.
+pub(super) fn kernel_partitions(known: &[Device]) -> Vec<KernelPartition> {
+    let partitions = known.iter().filter_map(|device| {
+        let of = device.partition.as_ref()?;
+        Some(KernelPartition {
+            number: of.number,
+            start: of.start,
+            size: device.size?,
+        })
+    });
+    partitions.collect()
 }
 
 /// Tells one thing. What is gone already need not be told. Whoever only looks at a partition (blkid, a desktop) has it

@@ -62,6 +62,10 @@ impl Devices for Probe<'_> {
         self.devices.scan(node)
     }
 
+    fn noted_table(&self, node: &str) -> Result<Option<String>, ViewError> {
+        self.devices.noted_table(node)
+    }
+
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
         let ask = || self.devices.partitions(node);
         known_or(&self.known, |known| &mut known.partitions, node, ask)

@@ -76,7 +76,7 @@ fn planned(storage: &str, devices: &FakeDevices) -> Vec<Plan> {
         }
         plans.push(plan);
     };
-    let plan = tables::plan(&config, &overlay, &random).unwrap();
+    let plan = tables::plan(&config, crate::view::Digest([0; 64]), &overlay, &random).unwrap();
     keep(plan, &mut overlay);
     let plan = raid::plan(&config, &overlay).unwrap();
     keep(plan, &mut overlay);

@@ -117,7 +117,7 @@ impl AttachedImages {
             let known = all
                 .known(disk)
                 .map_err(failed("look at the partitions of", path))?;
-            table::write(&node, &[], &known, scan.table()).map_err(|error| {
+            table::write(&node, &[], || Ok(known), scan.table()).map_err(|error| {
                 failed("tell the kernel of the partitions of", path)(io::Error::other(error))
             })?;
         }
