@@ -91,8 +91,8 @@ impl Announcer<'_> {
     /// Waits for the links that follow from what is on the devices, and returns those that are there, each with its node.
     fn await_links<'a>(&self, nodes: &[&'a str]) -> Vec<(String, &'a str)> {
         let mut links: Vec<(String, &str)> = Vec::new();
-        for node in nodes {
-            match blkid::probe(self.runner, node) {
+        for (node, found) in nodes.iter().zip(blkid::probe_all(self.runner, nodes)) {
+            match found {
                 Ok(found) => links.extend(found.links().into_iter().map(|link| (link, *node))),
                 Err(error) => tracing::warn!("cannot tell which links lead to {node}: {}", chain(&error)),
             }
