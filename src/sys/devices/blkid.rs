@@ -244,7 +244,7 @@ mod tests {
         };
         let nodes = ["/dev/null", "/dev/zero", "/dev/null"];
         let runner = FakeRunner::new().succeed(
-            "DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/zero\nLABEL=two\n\nDEVNAME=/dev/zero\n\nDEVNAME=/dev/null\nLABEL=three\n",
+            b"DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/zero\nLABEL=two\n\nDEVNAME=/dev/zero\n\nDEVNAME=/dev/null\nLABEL=three\n",
         );
         assert_eq!(labels(probe_all(&runner, &nodes)), ["one", "two", "three"]);
         assert_eq!(
@@ -254,9 +254,9 @@ mod tests {
         // It ends where there is nothing, and may leave out what is ambivalent: then each is asked about.
         for first in [
             FakeRunner::new().fail(2, ""),
-            FakeRunner::new().succeed("DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/null\n"),
+            FakeRunner::new().succeed(b"DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/null\n"),
         ] {
-            let runner = first.succeed("LABEL=1\n").fail(2, "").succeed("LABEL=3\n");
+            let runner = first.succeed(b"LABEL=1\n").fail(2, "").succeed(b"LABEL=3\n");
             assert_eq!(labels(probe_all(&runner, &nodes)), ["1", "", "3"]);
         }
         assert!(probe_all(&FakeRunner::new(), &[]).is_empty());
