@@ -234,14 +234,15 @@ fn where_flatcars_other_modules_are_not_nothing_asks_for_them() {
     for (line, want) in [
         (
             "ignition.firstboot ignition.platform.id=digitalocean flatcar.oem.id=digitalocean",
-            [
+            &[
                 "ignition-complete.target.requires/ignition-diskful.target",
+                "initrd-cleanup.service.d/10-ignition.conf",
                 "initrd.target.requires/ignition-complete.target",
-            ],
+            ][..],
         ),
         (
             "quiet",
-            [
+            &[
                 "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
                 "initrd.target.requires/ignition-subsequent.target",
             ],
