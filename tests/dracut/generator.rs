@@ -35,12 +35,13 @@ fn silent(ran: &Ran) {
 }
 
 /// What is not about the vendor of the machine, on one with a root on a disk.
-const FIRST: [&str; 7] = [
+const FIRST: [&str; 8] = [
     "ignition-complete.target.requires/ignition-diskful.target",
     "ignition-complete.target.requires/initrd-setup-root-after-ignition.service",
     "ignition-complete.target.requires/initrd-setup-root.service",
     "ignition-files.service.requires/initrd-setup-root.service",
     "ignition-mount.service.requires/initrd-setup-root.service",
+    "initrd-cleanup.service.d/10-ignition.conf",
     "initrd.target.requires/disk-uuid.service",
     "initrd.target.requires/ignition-complete.target",
 ];
@@ -233,14 +234,15 @@ fn where_flatcars_other_modules_are_not_nothing_asks_for_them() {
     for (line, want) in [
         (
             "ignition.firstboot ignition.platform.id=digitalocean flatcar.oem.id=digitalocean",
-            [
+            &[
                 "ignition-complete.target.requires/ignition-diskful.target",
+                "initrd-cleanup.service.d/10-ignition.conf",
                 "initrd.target.requires/ignition-complete.target",
-            ],
+            ][..],
         ),
         (
             "quiet",
-            [
+            &[
                 "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
                 "initrd.target.requires/ignition-subsequent.target",
             ],

@@ -98,8 +98,8 @@ fn the_platform_by_the_kernel_command_line() {
 #[test]
 fn oem_is_left_unless_it_is_in_ram() {
     for (mounts, want) in [
-        ("/dev/vda6 /oem btrfs rw 0 0\n", &["systemctl stop oem.mount"][..]),
-        ("/dev/vda6 /oem ext4 rw 0 0\n", &["systemctl stop oem.mount"]),
+        ("/dev/vda6 /oem btrfs rw 0 0\n", &["umount /oem"][..]),
+        ("/dev/vda6 /oem ext4 rw 0 0\n", &["umount /oem"]),
         ("tmpfs /oem tmpfs rw 0 0\n", &[]),
         ("", &[]),
         (
@@ -111,9 +111,43 @@ fn oem_is_left_unless_it_is_in_ram() {
     ] {
         let Some(scene) = Scene::new("") else { return };
         scene.file("proc/self/mounts", &format!("rootfs / rootfs rw 0 0\n{mounts}"));
-        scene.fake("systemctl", "");
+        // Not systemctl: stopping the unit would stop the stages, which require it.
+        scene.fake("umount", "");
         scene.run("ignition-leave-oem.sh", &[]).expect_code(0);
         assert_eq!(scene.calls(), want, "{mounts}");
+    }
+}
+
+/// To systemd it is no failure that somebody has stopped a stage.
+#[test]
+fn the_initrd_is_not_left_before_the_last_stage_has_run() {
+    for (is_active, there, want) in [
+        (0, None, None),
+        (
+            3,
+            None,
+            Some("ignition: provisioning failed\nerror:     the stages"),
+        ),
+        // What a stage said stays.
+        (3, Some("of a stage\n"), Some("of a stage\n")),
+    ] {
+        let Some(scene) = Scene::new("") else { return };
+        scene.fake("systemctl", &format!("exit {is_active}"));
+        if let Some(there) = there {
+            scene.file("run/ignition/digest", there);
+        }
+        scene
+            .run("ignition-check.sh", &[])
+            .expect_code(i32::from(is_active != 0));
+        let digest = scene.read("run/ignition/digest");
+        assert_eq!(digest.is_some(), want.is_some());
+        if let (Some(digest), Some(want)) = (digest, want) {
+            assert!(digest.starts_with(want), "{digest}");
+        }
+        assert_eq!(
+            scene.calls(),
+            ["systemctl --quiet is-active ignition-files.service"]
+        );
     }
 }
 
