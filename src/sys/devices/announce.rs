@@ -5,6 +5,7 @@
 //! for, and then PID 1 is asked for their units: it answers when it has read udev's messages. The answer is checked,
 //! because it may have been given between two of them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
@@ -147,29 +148,32 @@ impl Announcer<'_> {
                 .filter(|(_, node)| ready.contains(node))
                 .map(|(link, _)| device_unit(link)),
         );
+        self.await_units(units);
+    }
+
+    /// Waits until PID 1 has these units.
+    fn await_units(&self, mut units: Vec<String>) {
         if units.is_empty() {
             return;
         }
-        let with_units = |words: [&'static str; 3]| -> Vec<String> {
-            let units = units.iter().cloned();
-            words.map(str::to_owned).into_iter().chain(units).collect()
-        };
-        let start = Invocation::new(Tool::Systemctl, with_units(["start", "--no-ask-password", "--"]));
-        let show = Invocation::new(
+        // One question about all devices: asked unit by unit, PID 1 takes longer than udev does for a whole disk.
+        let list = Invocation::new(
             Tool::Systemctl,
-            with_units(["show", "--property=ActiveState", "--"]),
+            [
+                "list-units",
+                "--type=device",
+                // Also those that are one device under several names.
+                "--all",
+                "--state=active",
+                "--full",
+                "--plain",
+                "--no-legend",
+                "--no-pager",
+            ],
         );
         for ask in 0..ASKS {
-            if ask > 0 {
-                self.clock.sleep(BETWEEN);
-            }
-            if let Err(error) = self.runner.run(&start) {
-                tracing::warn!("systemd does not see the changed devices: {}", chain(&error));
-                return;
-            }
-            match self.runner.run(&show) {
-                Ok(output) if are_active(&output.stdout, units.len()) => return,
-                Ok(_) => {}
+            let listed = match self.runner.run(&list) {
+                Ok(output) => output.stdout,
                 Err(error) => {
                     tracing::warn!(
                         "cannot ask systemd whether it sees the changed devices: {}",
@@ -177,6 +181,22 @@ impl Announcer<'_> {
                     );
                     return;
                 }
+            };
+            let active = active_units(&listed);
+            units.retain(|unit| !active.contains(unit.as_bytes()));
+            if units.is_empty() {
+                return;
+            }
+            if ask > 0 {
+                self.clock.sleep(BETWEEN);
+            }
+            let words = ["start", "--no-ask-password", "--"]
+                .map(str::to_owned)
+                .into_iter();
+            let start = Invocation::new(Tool::Systemctl, words.chain(units.iter().cloned()));
+            if let Err(error) = self.runner.run(&start) {
+                tracing::warn!("systemd does not see the changed devices: {}", chain(&error));
+                return;
             }
         }
         tracing::warn!("systemd does not keep seeing these devices: {}", units.join(", "));
@@ -197,10 +217,12 @@ fn is_for_systemd(record: &[u8]) -> bool {
     has(b"G:systemd") && !has(b"E:SYSTEMD_READY=0")
 }
 
-/// Reads `systemctl show --property=ActiveState` about so many units.
-fn are_active(output: &[u8], units: usize) -> bool {
-    let lines = output.split(|byte| *byte == b'\n');
-    lines.filter(|line| *line == b"ActiveState=active").count() == units
+/// The names in what `systemctl list-units --plain --no-legend` prints: the first word of each line.
+fn active_units(output: &[u8]) -> HashSet<&[u8]> {
+    output
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').find(|word| !word.is_empty()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -233,10 +255,44 @@ mod tests {
     }
 
     #[test]
-    fn all_units_must_be_active() {
-        assert!(are_active(b"ActiveState=active\n\nActiveState=active\n", 2));
-        assert!(!are_active(b"ActiveState=active\n\nActiveState=inactive\n", 2));
-        assert!(!are_active(b"", 1));
+    fn units_are_the_first_words() {
+        let listed = b"  dev-vda.device loaded active plugged /dev/vda\ndev-disk-by\\x2dlabel-ROOT.device loaded active plugged ROOT x.device\n\n";
+        let active = active_units(listed);
+        let expected: [&[u8]; 2] = [b"dev-vda.device", b"dev-disk-by\\x2dlabel-ROOT.device"];
+        assert_eq!(active, HashSet::from(expected));
+        assert!(active_units(b"").is_empty());
+    }
+
+    #[test]
+    fn systemd_is_asked_again_for_what_it_does_not_have() {
+        let run = tempfile::tempdir().unwrap();
+        let clock = SystemClock::new();
+        let link = ("/dev/disk/by-label/x".to_owned(), "/dev/null");
+        let late = FakeRunner::new()
+            .succeed(b"dev-vda.device loaded active plugged /dev/vda\n")
+            .succeed(b"")
+            .succeed(b"dev-disk-by\\x2dlabel-x.device loaded active plugged x\n");
+        let announcer = |runner| Announcer {
+            runner,
+            clock: &clock,
+            run: run.path(),
+        };
+        announcer(&late).await_units(vec![device_unit(&link.0)]);
+        let list =
+            "systemctl list-units --type=device --all --state=active --full --plain --no-legend --no-pager";
+        assert_eq!(
+            late.commands(),
+            [
+                list,
+                "systemctl start --no-ask-password -- 'dev-disk-by\\x2dlabel-x.device'",
+                list
+            ]
+        );
+        // It never comes: that is told, and ends.
+        let never = (0..2 * ASKS).fold(FakeRunner::new(), |never, _| never.succeed(b""));
+        announcer(&never).await_units(vec![device_unit(&link.0)]);
+        assert_eq!(never.commands().len(), 2 * usize::try_from(ASKS).unwrap());
+        announcer(&FakeRunner::new()).await_units(Vec::new());
     }
 
     #[test]
