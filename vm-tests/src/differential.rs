@@ -271,6 +271,13 @@ pub fn run(lab: &Lab, is_sample: bool) -> Result<()> {
     for (batch, cases) in chosen.chunks(12).enumerate() {
         let wrong = compare(lab, &format!("differential-{batch}"), cases)?;
         doubtful.extend(wrong.into_iter().map(|(case, _)| case));
+        println!(
+            "     differential {} of {} configs, {} to be run once more, {:.0} s",
+            batch * 12 + cases.len(),
+            chosen.len(),
+            doubtful.len(),
+            start.elapsed().as_secs_f64()
+        );
     }
     let again = compare(lab, "differential-again", &doubtful)?;
     if !again.is_empty() {

@@ -246,9 +246,15 @@ pub fn engine_jobs(
     cases: &[EngineCase],
 ) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
+    // Two machines that share the cases are sooner done than one; a boot costs as much as two cases.
+    let of_a_boot = if cases.len() > 8 {
+        cases.len().div_ceil(2).min(CASES_OF_A_BOOT)
+    } else {
+        CASES_OF_A_BOOT
+    };
     std::thread::scope(|scope| -> Result<()> {
         let boots: Vec<_> = cases
-            .chunks(CASES_OF_A_BOOT)
+            .chunks(of_a_boot)
             .enumerate()
             .map(|(number, cases)| {
                 let run = format!("{name}-{}-{}-{number}", flavour.name(), engine.name());

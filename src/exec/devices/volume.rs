@@ -6,8 +6,8 @@ use std::path::Path;
 use super::super::{ExecError, Machine};
 use crate::fetch::read_all;
 use crate::plan::device::{
-    CEX_KEY, CEX_REPOSITORY, FormatVolume, Key, ReachServer, SaveKey, VolumeAction, VolumeOf, mapper_path,
-    secure_key,
+    BindVolume, CEX_KEY, CEX_REPOSITORY, FormatVolume, Key, ReachServer, SaveKey, VolumeAction, VolumeOf,
+    mapper_path, secure_key,
 };
 use crate::plan::{Content, Secret};
 use crate::sys::devices::luks::Metadata;
@@ -45,6 +45,17 @@ pub enum VolumeError {
         "no crypto adapter in CCA mode is there, and cex is enabled; give this machine one, or disable cex"
     )]
     NoAdapter,
+    /// clevis ended as if all were well.
+    #[error(
+        "clevis has ended with success, and the header of {device} has no key that pin {pin} opens; the volume's key is kept; \
+         see whether the initrd has all that this pin needs"
+    )]
+    NotBound {
+        /// The device as the config names it
+        device: String,
+        /// What opens it
+        pin: String,
+    },
     /// A volume that is kept does not open.
     #[error(
         "the volume on {device} cannot be opened; give its own key in keyFile, or set wipeVolume to make it anew"
@@ -106,7 +117,8 @@ pub(super) fn execute(action: &VolumeAction, machine: &Machine<'_>) -> Result<()
                     stderr: without_values(stderr, bind.config.reveal()),
                 }),
                 other => other,
-            })
+            })?;
+            check_bound(bind, machine)
         }
         VolumeAction::ProveUnlock(volume) => {
             run(&action.commands_with(""), machine)?;
@@ -277,18 +289,34 @@ fn without_values(mut said: String, config: &str) -> String {
     said
 }
 
-/// Says how slow the volume's key is to guess. cryptsetup takes less memory on a small machine, and nobody would notice.
-fn say_kdf(volume: &VolumeOf, machine: &Machine<'_>) {
+/// What the volume's header has; `None` if cryptsetup prints something else.
+fn metadata(volume: &VolumeOf, machine: &Machine<'_>) -> Result<Option<Metadata>, RunError> {
     let dump = Invocation::new(
         Tool::Cryptsetup,
         ["luksDump", "--dump-json-metadata", &volume.node],
     );
-    let metadata = machine
-        .runner
-        .run(&dump)
-        .ok()
-        .and_then(|output| Metadata::parse(&output.stdout));
-    let Some(metadata) = metadata else {
+    let output = machine.runner.run(&dump)?;
+    Ok(Metadata::parse(&output.stdout))
+}
+
+/// `clevis luks bind` is a script that can end with 0 and have bound nothing. The key that opens the volume is removed
+/// later, and not every pin is proved before, so the header must show it. The volume was made in this run: a token of
+/// another binding is not there.
+fn check_bound(bind: &BindVolume, machine: &Machine<'_>) -> Result<(), ExecError> {
+    let metadata = metadata(&bind.volume, machine)?;
+    if metadata.is_some_and(|metadata| metadata.is_bound_by_clevis()) {
+        return Ok(());
+    }
+    Err(VolumeError::NotBound {
+        device: bind.volume.device.clone(),
+        pin: bind.pin.clone(),
+    }
+    .into())
+}
+
+/// Says how slow the volume's key is to guess. cryptsetup takes less memory on a small machine, and nobody would notice.
+fn say_kdf(volume: &VolumeOf, machine: &Machine<'_>) {
+    let Some(metadata) = metadata(volume, machine).ok().flatten() else {
         tracing::warn!("cannot tell how the key of {} is derived", volume.name);
         return;
     };

@@ -130,7 +130,17 @@ fn hash<D: sha2::Digest>(parts: [&[u8]; 3]) -> Vec<u8> {
 #[serde(default)]
 pub struct Metadata {
     keyslots: std::collections::BTreeMap<String, Keyslot>,
+    tokens: std::collections::BTreeMap<String, Token>,
     config: ConfigPart,
+}
+
+/// How a keyslot can be opened without asking.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Token {
+    #[serde(rename = "type")]
+    kind: String,
+    keyslots: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,6 +181,14 @@ impl Metadata {
     /// Those of all keys, by keyslot.
     pub fn kdfs(&self) -> impl Iterator<Item = &Kdf> {
         self.keyslots.values().map(|slot| &slot.kdf)
+    }
+
+    /// Whether clevis has a key of its own: a token, and a keyslot that it opens.
+    pub fn is_bound_by_clevis(&self) -> bool {
+        let has_slot = |token: &Token| token.keyslots.iter().any(|slot| self.keyslots.contains_key(slot));
+        self.tokens
+            .values()
+            .any(|token| token.kind == "clevis" && has_slot(token))
     }
 }
 
@@ -320,5 +338,24 @@ mod tests {
             .collect();
         assert_eq!(words, ["pbkdf2, 1000 iterations", "no key derivation"]);
         assert!(Metadata::parse(b"[").is_none());
+    }
+
+    #[test]
+    fn bound_is_a_token_of_clevis_with_a_keyslot_that_is_there() {
+        for (tokens, expected) in [
+            (r#"{"0": {"type": "clevis", "keyslots": ["1"], "jwe": {}}}"#, true),
+            (
+                r#"{"0": {"type": "systemd-tpm2", "keyslots": ["0"]}, "1": {"type": "clevis", "keyslots": ["7", "0"]}}"#,
+                true,
+            ),
+            (r#"{"0": {"type": "clevis", "keyslots": ["7"]}}"#, false),
+            (r#"{"0": {"type": "clevis", "keyslots": []}}"#, false),
+            (r#"{"0": {"type": "systemd-tpm2", "keyslots": ["1"]}}"#, false),
+            ("{}", false),
+        ] {
+            let json = format!(r#"{{"keyslots": {{"0": {{}}, "1": {{}}}}, "tokens": {tokens}}}"#);
+            let metadata = Metadata::parse(json.as_bytes()).unwrap();
+            assert_eq!(metadata.is_bound_by_clevis(), expected, "{tokens}");
+        }
     }
 }

@@ -227,9 +227,28 @@ fn keys_come_from_everywhere_and_go_into_the_state() {
     }
 }
 
+/// What cryptsetup prints of a volume that clevis can open.
+const BOUND: &[u8] =
+    br#"{"keyslots": {"0": {}, "1": {}}, "tokens": {"0": {"type": "clevis", "keyslots": ["1"]}}}"#;
+
+fn bind() -> VolumeAction {
+    VolumeAction::BindVolume(BindVolume {
+        volume: of(),
+        pin: "null".to_owned(),
+        config: Secret::new("canary".to_owned()),
+        to: String::new(),
+    })
+}
+
 #[test]
 fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
-    let scene = Scene::default().with_key(b"canary");
+    // The header is looked at after the fifth program, clevis.
+    let runner = (0..5).fold(FakeRunner::new(), |runner, _| runner.succeed(b""));
+    let scene = Scene {
+        runner: runner.succeed(BOUND),
+        ..Scene::default()
+    };
+    let scene = scene.with_key(b"canary");
     scene.run(&format(false)).unwrap();
     let open = OpenVolume {
         volume: of(),
@@ -238,13 +257,7 @@ fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
         options: Vec::new(),
     };
     scene.run(&VolumeAction::OpenVolume(open.clone())).unwrap();
-    let bind = BindVolume {
-        volume: of(),
-        pin: "null".to_owned(),
-        config: Secret::new("canary".to_owned()),
-        to: String::new(),
-    };
-    scene.run(&VolumeAction::BindVolume(bind)).unwrap();
+    scene.run(&bind()).unwrap();
     scene.run(&VolumeAction::ProveUnlock(of())).unwrap();
     scene.run(&VolumeAction::RemoveKey(of())).unwrap();
     let finish = crate::plan::device::FinishVolume {
@@ -262,6 +275,7 @@ fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
             "cryptsetup luksOpen /dev/vda data --key-file KEYFILE --persistent",
             "await /dev/mapper/data",
             "clevis luks bind -f -k KEYFILE -d /dev/vda null <secret>",
+            "cryptsetup luksDump --dump-json-metadata /dev/vda",
             "cryptsetup luksClose data",
             "clevis luks unlock -d /dev/vda -n data",
             "await /dev/mapper/data",
@@ -277,6 +291,37 @@ fn programs_read_the_key_from_memory_and_it_is_gone_afterwards() {
     }
     let error = scene.run(&VolumeAction::OpenVolume(open)).unwrap_err();
     assert!(error.starts_with("the state file has no key for data"), "{error}");
+}
+
+#[test]
+fn a_binding_that_the_header_does_not_have() {
+    let without = [
+        "",
+        r#"{"keyslots": {"0": {}}, "tokens": {}}"#,
+        r#"{"keyslots": {"0": {}, "1": {}}}"#,
+        r#"{"keyslots": {"0": {}}, "tokens": {"0": {"type": "clevis", "keyslots": ["1"]}}}"#,
+    ];
+    for header in without {
+        let scene = Scene {
+            runner: FakeRunner::new().succeed(b"").succeed(header.as_bytes()),
+            ..Scene::default()
+        };
+        let scene = scene.with_key(b"x");
+        let error = scene.run(&bind()).unwrap_err();
+        assert!(
+            error.starts_with(
+                "clevis has ended with success, and the header of /dev/a has no key that pin null opens; "
+            ),
+            "{header}: {error}"
+        );
+        assert!(scene.keys.lock().unwrap().contains_key("data"), "{header}");
+    }
+    let scene = Scene {
+        runner: FakeRunner::new().succeed(b"").fail(1, "no device"),
+        ..Scene::default()
+    };
+    let error = scene.with_key(b"x").run(&bind()).unwrap_err();
+    assert!(error.contains("no device"), "{error}");
 }
 
 #[test]
