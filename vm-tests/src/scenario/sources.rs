@@ -120,8 +120,8 @@ fn oem(play: &Play) -> Result<()> {
     computer.put(
         6,
         "/base/more.ign",
-        r#"{"ignition": {"version": "2.2.0"}, "storage": {"files": [
-  {"filesystem": "root", "path": "/etc/more", "mode": 420, "contents": {"source": "data:,more"}}]}}"#,
+        r#"{"ignition": {"version": "3.1.0"}, "storage": {"files": [
+  {"path": "/etc/more", "mode": 420, "contents": {"source": "data:,more"}}]}}"#,
     )?;
     computer.put(6, "/payload", "of the oem\n")?;
     let questions = [
