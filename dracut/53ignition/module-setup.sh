@@ -125,8 +125,9 @@ install_flatcar() {
     for name in metadata-hostname openstack-hostname static-network afterburn-network; do
         install_unit "flatcar-$name.service"
     done
+    # tpm2_load and the others are one program that goes by its name: each that clevis runs has a wrapper of its own.
     for program in "$dracutsysrootdir"/usr/bin/{clevis*,coreos-metadata,curl,ignition,jose,luksmeta,tpm2,xfs_db,xfs_repair} \
-        "$dracutsysrootdir"/usr/bin/ignition-rs* \
+        "$dracutsysrootdir"/usr/bin/ignition-rs* "$dracutsysrootdir"/usr/bin/tpm2_{create,flushcontext,load,pcr,unseal}* \
         "$dracutsysrootdir"/usr/lib/systemd/systemd-reply-password "$dracutsysrootdir"/usr/libexec/clevis*; do
         if [[ ! -f $program ]]; then
             # A pattern that nothing fits; the programs themselves must be there.
@@ -134,10 +135,17 @@ install_flatcar() {
             dfatal "ignition: $program is not in the image"
             exit 1
         fi
-        [[ -x $program ]] || continue
-        program=${program#"$dracutsysrootdir"}
         wrapper=$DRACUT_TMPDIR/ignition-wrapper
-        printf '#!/bin/sh\nLD_LIBRARY_PATH=/sysusr/usr/lib64 exec %q "$@"\n' "/sysusr$program" >"$wrapper"
+        if [[ $program == *-common-functions ]]; then
+            # The others source it: with exec they would end there, without an error.
+            printf '. %q\n' "/sysusr${program#"$dracutsysrootdir"}" >"$wrapper"
+        elif [[ -x $program ]]; then
+            printf '#!/bin/sh\nLD_LIBRARY_PATH=/sysusr/usr/lib64 exec %q "$@"\n' \
+                "/sysusr${program#"$dracutsysrootdir"}" >"$wrapper"
+        else
+            continue
+        fi
+        program=${program#"$dracutsysrootdir"}
         chmod 0755 "$wrapper"
         inst_script "$wrapper" "$program"
         rm "$wrapper"

@@ -21,7 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "full-disk",
         shows: "a file that is larger than its file system",
-        ci: false,
+        ci: true,
         play: full_disk,
     },
     Scenario {
