@@ -1,7 +1,7 @@
 //! A run that is stopped or killed leaves nothing attached, and the next one finishes what it began.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -49,10 +49,18 @@ fn a_killed_run_is_finished_by_the_next() {
         return;
     }
     let config = config();
-    let mut killed = 0;
-    for after in (20..1000).step_by(90) {
+    // Moments are shares of what a whole run takes here: machines differ by a factor of ten.
+    let whole = {
         let desk = Desk::new(600);
-        let code = interrupted(&desk, &config, Duration::from_millis(after), Signal::SIGKILL);
+        let begun = Instant::now();
+        desk.provision(&config).expect_code(0);
+        begun.elapsed()
+    };
+    let mut killed = 0;
+    for share in 1..=11 {
+        let desk = Desk::new(600);
+        let after = whole * share / 14;
+        let code = interrupted(&desk, &config, after, Signal::SIGKILL);
         killed += u32::from(code.is_none());
         // The kernel does it, as soon as nobody uses it.
         desk.await_detached();
@@ -63,15 +71,12 @@ fn a_killed_run_is_finished_by_the_next() {
         assert_eq!(
             std::fs::read_dir(root.path("srv")).unwrap().count(),
             200,
-            "killed after {after} ms"
+            "killed after {after:?} of {whole:?}"
         );
         assert!(!root.path(".ignition-progress").exists());
         assert_eq!(desk.mounted(2).mode(""), 0o755);
     }
-    assert!(
-        killed > 2,
-        "the moments are chosen badly: {killed} runs were killed"
-    );
+    assert!(killed > 0, "no run lasted for a fourteenth of {whole:?}");
 }
 
 #[test]
@@ -108,7 +113,11 @@ fn what_a_killed_run_has_left_is_detached() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    let begun = Instant::now();
+    while desk.attached().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never attached");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let attached = desk.attached();
     assert_eq!(attached.len(), 1, "{attached:?}");
     // Somebody looks at the device while the run is killed, and for a while after.
