@@ -275,6 +275,48 @@ fn no_flag_no_change() {
     assert!(!scene.calls().iter().any(|call| call.starts_with("systemctl")));
 }
 
+/// The stage of the engine, with the helper as it is in the initrd.
+#[test]
+fn the_stage_calls_it() {
+    let Some(scene) = scene("") else { return };
+    scene.file(
+        "etc/config.ign",
+        r#"{"ignition": {"version": "3.4.0"}, "kernelArguments": {"shouldExist": ["a=1", "--b"], "shouldNotExist": ["quiet"]}}"#,
+    );
+    scene.file(CONFIG, "set linux_append=\"quiet splash\"\n");
+    let stage = |name: &str| scene.engine(&["-platform", "file", "-stage", name, "-log-to-stdout"]);
+    stage("fetch").expect_code(0);
+    scene.fake("systemctl", "kill -TERM $PPID");
+    let ran = stage("kargs");
+    ran.expect_code(0);
+    assert!(
+        ran.stdout.contains("INFO     : kargs: modify kernel arguments"),
+        "{ran}"
+    );
+    assert_eq!(
+        scene.read(CONFIG).as_deref(),
+        Some("set linux_append=\"$linux_append splash a=1 --b\"\n")
+    );
+    assert_eq!(scene.calls(), REBOOT);
+    // After the reboot, when they are active, nothing is left to do.
+    fs::remove_file(scene.at("calls")).unwrap();
+    scene.file("proc/cmdline", "mount.usr=PARTUUID=1 splash a=1 --b\n");
+    stage("kargs").expect_code(0);
+    assert_eq!(scene.calls(), [""; 0]);
+    // What the helper says is in the failure, and what asked for it.
+    scene.file(
+        "proc/self/mounts",
+        "rootfs / rootfs rw 0 0\n/dev/vda6 /oem tmpfs rw 0 0\n",
+    );
+    scene.file(CONFIG, "");
+    let ran = stage("kargs");
+    ran.expect_code(1);
+    for part in ["/oem is in RAM", "kernelArguments"] {
+        assert!(ran.stderr.contains(part), "{part}: {ran}");
+    }
+    assert_eq!(scene.calls(), [""; 0]);
+}
+
 /// Seen in QEMU: the signal of the reboot made the stage print a digest of a failure.
 #[test]
 fn being_ended_by_the_reboot_is_no_failure() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::module;
-use crate::support::programs::{Program, Ran, privileged, skipped};
+use crate::support::programs::{BINARY, Program, Ran, privileged, skipped};
 
 /// `$1` is the root. What it has of `/usr` is this machine's; nothing of it is written to.
 const ENTER: &str = r#"
@@ -127,6 +127,20 @@ impl Scene {
             .args(&shell[1..])
             .arg(format!("/out/{script}"))
             .args(arguments)
+            .run()
+    }
+
+    /// Runs the program under test as `ignition`, which finds the module's own scripts as in an initrd.
+    pub(crate) fn engine(&self, arguments: &[&str]) -> Ran {
+        for (from, to) in [
+            (PathBuf::from(BINARY), "out/ignition"),
+            (self.at("out/ignition-kargs-helper"), "fake/ignition-kargs-helper"),
+        ] {
+            fs::copy(from, self.at(to)).unwrap();
+        }
+        self.enter("/out/ignition")
+            .args(arguments)
+            .env("IGNITION_CONFIG_FILE", "/etc/config.ign")
             .run()
     }
 
