@@ -27,5 +27,11 @@ pub mod stages;
 #[path = "../tests/support/schema.rs"]
 pub(crate) mod checker;
 
+/// This program's own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of Go Ignition that this program stands in for.
+pub const UPSTREAM_VERSION: &str = "2.26.0";
+
 /// The progress record on ROOT: there only while a run is unfinished (design.md 3).
 pub const PROGRESS_PATH: &str = "/.ignition-progress";

@@ -31,13 +31,8 @@ pub use rmcfg::RmcfgArgs;
 pub use validate::ValidateArgs;
 
 use crate::flags::{Command, Stop, document};
+use crate::{UPSTREAM_VERSION, VERSION};
 use verbs::{VERBS, Verb};
-
-/// The version of Go Ignition that this program stands in for.
-pub const UPSTREAM_VERSION: &str = "2.26.0";
-
-/// This program's own version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ fn leave_on(edges: &Edges, path: &str, wiped: &[Wiped], text: &str) -> Result<()
     let mut text = format!(
         "{text}\nwritten:   {}, by ignition-rs {}, in boot {boot}\n",
         edges.clock.now(),
-        crate::cli::VERSION
+        crate::VERSION
     )
     .into_bytes();
     text.truncate(MOST);

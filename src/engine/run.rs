@@ -79,8 +79,8 @@ fn locked(args: &EngineArgs, edges: &Edges, fetch: &mut Fetch<'_>, told: &Told<'
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::new(Some(stage), error);
     tracing::info!(
         "ignition-rs {} for Ignition {}",
-        crate::cli::VERSION,
-        crate::cli::UPSTREAM_VERSION
+        crate::VERSION,
+        crate::UPSTREAM_VERSION
     );
     // With `--config` a workstation is left as it was.
     let private = args

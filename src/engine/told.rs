@@ -108,7 +108,7 @@ impl<'a> Told<'a> {
             duration: u64::try_from(self.since_the_first_stage(&places).as_micros()).unwrap_or(u64::MAX),
             boot_id: self.boot_id.as_deref(),
             platform: self.args.platform.as_deref(),
-            engine: crate::cli::VERSION,
+            engine: crate::VERSION,
             config_sha512: match digest {
                 Some(digest) => digest.config_sha512.clone(),
                 None => post::cached_sha512(&edges.host, &places.config_cache),

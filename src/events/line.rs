@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::digest::Digest;
 use super::{Done, Event, Outcome};
-use crate::engine::digest::Digest;
 use crate::plan::render::{subject, visible_json};
 use crate::plan::{Action, Base, Content, Step};
 use crate::report::Pointer;
@@ -114,7 +114,7 @@ pub fn write(out: &mut Vec<u8>, stage: Stage, when: &When, event: &Event<'_>) ->
             line.format = Some(FORMAT);
             line.version = Some(VERSION);
             line.stage = *stage;
-            line.engine = Some(crate::cli::VERSION);
+            line.engine = Some(crate::VERSION);
             line.boot_id = *boot_id;
             line.platform = *platform;
         }

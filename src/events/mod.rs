@@ -3,6 +3,7 @@
 //! [`line`] makes a line of JSON of an event, [`file::ReportFile`] appends it; [`read`] reads a report back, whatever is
 //! in it, and [`table`] shows it to people.
 
+pub mod digest;
 pub mod file;
 pub mod line;
 pub mod read;
@@ -11,9 +12,9 @@ pub mod table;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::engine::digest::Digest;
 use crate::plan::Step;
 use crate::stages::{Phase, Stage};
+use digest::Digest;
 use file::ReportFile;
 
 /// Something that happened.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::checker::Checker;
-use crate::engine::digest::ToolOutcome;
 use crate::events::Fetched;
+use crate::events::digest::ToolOutcome;
 use crate::plan::samples;
 
 const WHEN: Duration = Duration::from_micros(1_234_567);
