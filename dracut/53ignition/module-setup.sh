@@ -108,8 +108,6 @@ install_units() {
     done
     install_unit boot.mount
     install_unit ignition-digest.service
-    mkdir -p "$initdir$systemdsystemunitdir/emergency.target.wants"
-    ln -sfn ../ignition-digest.service "$initdir$systemdsystemunitdir/emergency.target.wants/ignition-digest.service"
     # Its private /tmp comes after systemd-tmpfiles-setup.service, that after local-fs.target, and the stages come before that.
     inst_simple "$moddir/systemd-resolved.conf" "$systemdsystemunitdir/systemd-resolved.service.d/10-ignition.conf"
 }

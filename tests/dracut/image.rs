@@ -143,7 +143,6 @@ fn debian() {
             "ignition-diskful.target.requires",
             "ignition-remount-sysroot.service",
         ),
-        ("emergency.target.wants", "ignition-digest.service"),
     ] {
         assert_eq!(
             at(&format!("{UNITS}/{target}/{unit}")),

@@ -321,7 +321,6 @@ impl Units {
             "ignition-diskful.target",
             "ignition-remount-sysroot.service",
         );
-        units.link("wants", "emergency.target", "ignition-digest.service");
         units.unit(
             "sysroot.mount",
             "[Unit]\nBefore=initrd-root-fs.target\n[Mount]\nWhat=/dev/disk/by-label/ROOT\nWhere=/sysroot\n",
@@ -349,6 +348,7 @@ impl Units {
     fn first_boot(&self) {
         self.link("requires", "initrd.target", "ignition-complete.target");
         self.link("requires", "initrd.target", "ignition-quench.service");
+        self.link("wants", "emergency.target", "ignition-digest.service");
         self.link("requires", "ignition-complete.target", "ignition-diskful.target");
     }
 

@@ -9,7 +9,7 @@ use crate::debian::{Debian, keep_used, key};
 use crate::{Archive, Doing as _, Kernel, Result, base, packages, workspace};
 
 /// In the initrd and in the booted system; both are made of one tree.
-const PACKAGES: [&str; 51] = [
+const PACKAGES: [&str; 52] = [
     "base-files",
     "base-passwd",
     "bash",
@@ -17,6 +17,7 @@ const PACKAGES: [&str; 51] = [
     "ca-certificates",
     "clevis",
     "clevis-luks",
+    "clevis-systemd",
     "clevis-tpm2",
     "coreutils",
     "cpio",
