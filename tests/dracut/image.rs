@@ -138,12 +138,10 @@ fn debian() {
             Some(format!("../ignition-{stage}.service").as_str())
         );
     }
-    for (target, unit) in [
-        (
-            "ignition-diskful.target.requires",
-            "ignition-remount-sysroot.service",
-        ),
-    ] {
+    for (target, unit) in [(
+        "ignition-diskful.target.requires",
+        "ignition-remount-sysroot.service",
+    )] {
         assert_eq!(
             at(&format!("{UNITS}/{target}/{unit}")),
             Some(format!("../{unit}").as_str())

@@ -313,7 +313,10 @@ fn a_first_boot_that_ends_without_a_word_of_a_stage_gets_a_digest() {
             digest.starts_with("ignition: provisioning failed\nerror:     the stages"),
             "{digest}"
         );
-        assert!(digest.contains(&format!("           {want}\nto do:     ")), "{digest}");
+        assert!(
+            digest.contains(&format!("           {want}\nto do:     ")),
+            "{digest}"
+        );
         let mode = std::fs::metadata(scene.at("run/ignition/digest")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777;
         assert_eq!(mode, 0o600);

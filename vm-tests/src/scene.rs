@@ -67,13 +67,57 @@ const PACKAGES: [&str; 52] = [
 /// dracut's modules. As in Flatcar, none of its shell hooks: systemd alone mounts ROOT and `/usr`.
 const MODULES: &str = "bash systemd systemd-initrd systemd-journald systemd-modules-load systemd-sysctl systemd-sysusers \
                        systemd-tmpfiles systemd-udevd systemd-networkd systemd-resolved dbus-daemon dbus kernel-network-modules tpm2-tss \
-                       qemu fs-lib udev-rules dm btrfs usr-generator ignition vm-tests";
+                       qemu fs-lib udev-rules dm btrfs usr-generator ignition vm-tests vm-tests-flatcar";
 
 /// Modules of the kernel.
 const DRIVERS: &str = "qemu_fw_cfg virtio virtio_ring virtio_pci virtio_blk virtio_scsi sd_mod sr_mod cdrom virtio_net \
                        virtio_console virtio_rng ext4 xfs btrfs vfat fat nls_ascii nls_cp437 nls_iso8859-1 nls_utf8 isofs udf squashfs \
                        overlay loop dm_mod dm_crypt dm_verity md_mod raid0 raid1 raid456 efivarfs crc32c_generic crc32c-intel xts cbc \
                        aesni-intel sha256_generic algif_hash algif_skcipher tpm_crb tpm_tis";
+
+/// Of the file systems, modules of the kernel too.
+const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
+
+/// Whose initrd and disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// As Flatcar has them
+    Flatcar,
+    /// What dracut makes when it is told no more than to add the module, and a disk with one file system
+    Plain,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flatcar => "flatcar",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// Modules of dracut that are the harness's.
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Flatcar => &["10usr-generator", "60vm-tests", "61vm-tests-flatcar"],
+            Self::Plain => &["60vm-tests"],
+        }
+    }
+
+    /// What dracut is told.
+    fn arguments(self) -> Vec<&'static str> {
+        match self {
+            Self::Flatcar => vec![
+                "--modules",
+                MODULES,
+                "--drivers",
+                DRIVERS,
+                "--filesystems",
+                FILESYSTEMS,
+            ],
+            Self::Plain => vec!["--add", "ignition vm-tests"],
+        }
+    }
+}
 
 /// What scenarios boot.
 #[derive(Clone, Debug)]
@@ -86,6 +130,7 @@ pub struct Scene {
     pub binary: PathBuf,
     /// The disk that every machine begins with a copy of
     pub image: PathBuf,
+    made: Made,
 }
 
 impl Scene {
@@ -100,23 +145,16 @@ impl Scene {
             content(&guest.join("scene/tree"))?,
             include_str!("scene.rs"),
         ));
-        let image_key = key(&(&tree, content(&guest)?));
-        let initrd_key = key(&(&image_key, content(&module)?));
         let made = Made {
-            store,
-            kernel,
-            debian: &debian,
-            guest: &guest,
-            module: &module,
-            binary,
+            store: store.to_path_buf(),
+            kernel: kernel.clone(),
+            debian,
+            tree,
+            guest,
+            module,
+            binary: binary.to_path_buf(),
         };
-        let image = store.join(format!("image.{image_key}.raw"));
-        let initrd = store.join(format!("initrd.{initrd_key}"));
-        if !image.exists() || !initrd.exists() {
-            made.make(&image, &initrd)?;
-        }
-        keep_used(store, "image.", &image, "")?;
-        keep_used(store, "initrd.", &initrd, "")?;
+        let (image, initrd) = made.get(Kind::Flatcar)?;
         let archive = scratch.join("binary.cpio");
         std::fs::write(&archive, binary_archive(binary, scratch)?.finish()).doing(archive.display())?;
         Ok(Self {
@@ -124,7 +162,13 @@ impl Scene {
             initrd,
             binary: archive,
             image,
+            made,
         })
+    }
+
+    /// Disk and initrd of a distribution that is not Flatcar.
+    pub fn plain(&self) -> Result<(PathBuf, PathBuf)> {
+        self.made.get(Kind::Plain)
     }
 }
 
@@ -167,29 +211,46 @@ fn content(path: &Path) -> Result<Vec<(String, u32, Vec<u8>)>> {
 }
 
 /// From what initrd and image are made.
-struct Made<'a> {
-    store: &'a Path,
-    kernel: &'a Kernel,
-    debian: &'a Debian,
-    guest: &'a Path,
-    module: &'a Path,
-    binary: &'a Path,
+#[derive(Clone, Debug)]
+struct Made {
+    store: PathBuf,
+    kernel: Kernel,
+    debian: Debian,
+    /// What decides about the tree
+    tree: String,
+    guest: PathBuf,
+    module: PathBuf,
+    binary: PathBuf,
 }
 
-impl Made<'_> {
-    fn make(&self, image: &Path, initrd: &Path) -> Result<()> {
+impl Made {
+    /// Image and initrd, from the store if they are there.
+    fn get(&self, kind: Kind) -> Result<(PathBuf, PathBuf)> {
+        let image_key = key(&(&self.tree, kind, content(&self.guest)?));
+        let initrd_key = key(&(&image_key, content(&self.module)?));
+        let image = self.store.join(format!("image.{image_key}.raw"));
+        let initrd = self.store.join(format!("initrd.{initrd_key}"));
+        if !image.exists() || !initrd.exists() {
+            self.make(kind, &image, &initrd)?;
+        }
+        keep_used(&self.store, "image.", &image, "")?;
+        keep_used(&self.store, "initrd.", &initrd, "")?;
+        Ok((image, initrd))
+    }
+
+    fn make(&self, kind: Kind, image: &Path, initrd: &Path) -> Result<()> {
         // One process at a time; the other finds it made.
         let lock = self.store.join("scene.lock");
         let file = File::create(&lock).doing(lock.display())?;
         file.lock().doing(lock.display())?;
         let work = self.store.join(format!("scene.{}", std::process::id()));
         std::fs::create_dir_all(&work).doing(work.display())?;
-        let made = self.make_in(&work, image, initrd);
+        let made = self.make_in(kind, &work, image, initrd);
         std::fs::remove_dir_all(&work).doing(work.display())?;
         made
     }
 
-    fn make_in(&self, work: &Path, image: &Path, initrd: &Path) -> Result<()> {
+    fn make_in(&self, kind: Kind, work: &Path, image: &Path, initrd: &Path) -> Result<()> {
         let tree = work.join("tree");
         let scripts = self.guest.join("scene");
         let release = &self.kernel.release;
@@ -206,12 +267,11 @@ impl Made<'_> {
         if !image.exists() {
             eprintln!("making {}", image.display());
             let part = work.join("image");
-            packages::run(Command::new(scripts.join("image")).args([
-                &tree,
-                &guest,
-                &work.join("image.d"),
-                &part,
-            ]))?;
+            packages::run(
+                Command::new(scripts.join("image"))
+                    .args([&tree, &guest, &work.join("image.d"), &part])
+                    .arg(kind.name()),
+            )?;
             std::fs::rename(&part, image).doing(image.display())?;
         }
         if !initrd.exists() {
@@ -220,9 +280,9 @@ impl Made<'_> {
             packages::run(
                 Command::new("cp")
                     .arg("-a")
-                    .args([self.module, &modules.join("53ignition")]),
+                    .args([&self.module, &modules.join("53ignition")]),
             )?;
-            for own in ["10usr-generator", "60vm-tests"] {
+            for own in kind.modules() {
                 packages::run(Command::new("cp").arg("-a").arg(guest.join(own)).arg(&modules))?;
             }
             packages::run(
@@ -233,7 +293,7 @@ impl Made<'_> {
             )?;
             // For its libraries; each run brings its own.
             let there = tree.join(base::BINARY.trim_start_matches('/'));
-            packages::run(Command::new("install").arg("-m755").arg(self.binary).arg(&there))?;
+            packages::run(Command::new("install").arg("-m755").arg(&self.binary).arg(&there))?;
             let part = work.join("initrd");
             packages::run(
                 Command::new("unshare")
@@ -242,7 +302,7 @@ impl Made<'_> {
                     .arg(&tree)
                     .arg(release)
                     .arg(&part)
-                    .args([MODULES, DRIVERS]),
+                    .args(kind.arguments()),
             )?;
             std::fs::rename(&part, initrd).doing(initrd.display())?;
         }

@@ -5,6 +5,7 @@ pub mod computer;
 mod disks;
 mod failures;
 mod machines;
+mod plain;
 mod power;
 mod rerun;
 mod server;
@@ -95,6 +96,7 @@ pub fn all() -> Vec<Scenario> {
         failures::SCENARIOS,
         sources::SCENARIOS,
         machines::SCENARIOS,
+        plain::SCENARIOS,
         power::SCENARIOS,
     ]
     .concat()
