@@ -46,12 +46,13 @@ const FIRST: [&str; 9] = [
     "initrd.target.requires/disk-uuid.service",
     "initrd.target.requires/ignition-complete.target",
 ];
-const LATER: [&str; 5] = [
+const LATER: [&str; 6] = [
     "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
     "ignition-subsequent.target.requires/initrd-setup-root-after-ignition.service",
     "ignition-subsequent.target.requires/initrd-setup-root.service",
     "initrd.target.requires/disk-uuid.service",
     "initrd.target.requires/ignition-subsequent.target",
+    "initrd.target.wants/ignition-forget.service",
 ];
 const QUENCH: &str = "initrd.target.requires/ignition-quench.service";
 
@@ -247,6 +248,7 @@ fn where_flatcars_other_modules_are_not_nothing_asks_for_them() {
             &[
                 "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
                 "initrd.target.requires/ignition-subsequent.target",
+                "initrd.target.wants/ignition-forget.service",
             ],
         ),
     ] {

@@ -151,6 +151,8 @@ fn debian() {
         "ignition-setup-pre.service",
         "ignition-network.service",
         "ignition-quench.service",
+        "ignition-digest.service",
+        "ignition-forget.service",
         "ignition-complete.target",
         "ignition-diskful.target",
         "ignition-subsequent.target",

@@ -135,6 +135,28 @@ fn the_initrd_is_not_left_before_the_last_stage_has_run() {
 }
 
 #[test]
+fn a_later_boot_forgets_a_run_that_was_done() {
+    for (record, stays) in [
+        ("ignition-rs progress 1 x\nfile /a\nfinished\n", false),
+        ("ignition-rs progress 1 x\nfile /a\n", true),
+        ("ignition-rs progress 1 x\nfinished\nfile /a\n", true),
+        // Torn.
+        ("ignition-rs progress 1 x\nfinished", true),
+        ("ignition-rs progress 1 x\nfile /finished\n", true),
+        ("", true),
+    ] {
+        let Some(scene) = Scene::new("") else { return };
+        scene.file("sysroot/.ignition-progress", record);
+        scene.run("ignition-forget.sh", &[]).expect_code(0);
+        assert_eq!(
+            scene.at("sysroot/.ignition-progress").exists(),
+            stays,
+            "{record:?}"
+        );
+    }
+}
+
+#[test]
 fn the_network_is_what_is_there() {
     for (units, want) in [
         (

@@ -60,7 +60,7 @@ fn plain(play: &Play) -> Result<()> {
         ("cat /proc/sys/kernel/hostname", "plain-host"),
         (
             "getent passwd alice; getent shadow alice | cut -d: -f2; id -nG alice",
-            "alice:x:1234:1234::/home/alice:/bin/bash\n$y$j9T$abc$def\nalice docker",
+            "alice:x:1234:1234::/home/alice:/bin/sh\n$y$j9T$abc$def\nalice docker",
         ),
         (
             "grep . ~alice/.ssh/authorized_keys.d/ignition",
