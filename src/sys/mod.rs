@@ -19,6 +19,7 @@ pub mod key_file;
 pub mod leave;
 pub mod lock;
 pub mod loop_device;
+pub mod netlink;
 mod patience;
 pub mod ports;
 pub mod private;

@@ -49,7 +49,8 @@ impl BlockDevices for Told {
     fn await_paths(&self, _paths: &[&str]) -> Result<(), DeviceMissing> {
         Ok(())
     }
-    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+    fn announce(&self, changed: &[Changed]) -> Result<(), AnnounceError> {
+        let nodes: Vec<&str> = changed.iter().map(|device| device.node.as_str()).collect();
         self.0.lock().unwrap().push(nodes.join(" "));
         if self.1 {
             return Err(AnnounceError {

@@ -66,6 +66,11 @@ impl Sysfs {
         }
     }
 
+    /// Where it is mounted.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Names of all block devices, sorted.
     pub(super) fn names(&self) -> io::Result<Vec<String>> {
         names_in(&self.root.join("class/block"))
