@@ -12,8 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ExecError, Machine, acts};
-use crate::plan::device::{DeviceAction, MakeFilesystem, WriteTable};
+use crate::plan::device::{DeviceAction, Format, MakeFilesystem, WriteTable};
 use crate::plan::{Action, Change, Step};
+use crate::sys::Invocation;
 use crate::sys::devices::{Changed, Entry};
 use crate::view::names;
 
@@ -22,7 +23,8 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
     match action {
         DeviceAction::MakeFilesystem(filesystem) => {
             make_filesystem(filesystem, machine)?;
-            Ok(machine.devices.announce(&[changed(filesystem)])?)
+            machine.devices.announce(&[changed(filesystem)])?;
+            finish(filesystem, machine)
         }
         DeviceAction::WriteTable(action) => {
             let new =
@@ -124,32 +126,49 @@ fn changed(filesystem: &MakeFilesystem) -> Changed {
 }
 
 /// Wipes the device and makes the filesystem. Some mkfs write what tells a filesystem before the rest of it (that of vfat
-/// first of all), so it is remembered that this is going on: a run that comes after this one was killed makes it anew.
+/// first of all), so it is remembered that this is going on, until udev knows of it ([`finish`]): a run that comes after
+/// this one was killed makes it anew.
 fn make_filesystem(filesystem: &MakeFilesystem, machine: &Machine<'_>) -> Result<(), ExecError> {
     let commands = filesystem.commands();
     let Some((wipe, make)) = commands.split_first() else {
         return Ok(());
     };
+    let node = &filesystem.node;
+    let unwatched = |command: &Invocation| command.clone().unwatched(node);
     // What fails here has changed nothing that counts: no mark yet.
-    machine.runner.run(wipe)?;
     if make.is_empty() {
+        machine.runner.run(wipe)?;
         return Ok(());
     }
-    let node = &filesystem.node;
-    let failed = |source| ExecError::Mark {
-        node: node.clone(),
-        source,
-    };
-    machine.devices.begin(node).map_err(failed)?;
+    machine.runner.run(&unwatched(wipe))?;
+    machine.devices.begin(node).map_err(mark(node))?;
     let made = make
         .iter()
-        .try_for_each(|command| machine.runner.run(command).map(drop));
+        .try_for_each(|command| machine.runner.run(&unwatched(command)).map(drop));
     if made.is_err() {
-        // Nothing half-made stays behind; the error to tell is that of mkfs.
+        // Nothing half-made stays behind, and udev may notice; the error to tell is that of mkfs.
         let _ = machine.runner.run(wipe);
+        finish(filesystem, machine)?;
     }
-    machine.devices.end(node).map_err(failed)?;
     Ok(made?)
+}
+
+/// Forgets that a filesystem is being made.
+fn finish(filesystem: &MakeFilesystem, machine: &Machine<'_>) -> Result<(), ExecError> {
+    if filesystem.format == Format::None {
+        return Ok(());
+    }
+    machine
+        .devices
+        .end(&filesystem.node)
+        .map_err(mark(&filesystem.node))
+}
+
+fn mark(node: &str) -> impl Fn(std::io::Error) -> ExecError {
+    move |source| ExecError::Mark {
+        node: node.to_owned(),
+        source,
+    }
 }
 
 /// What became of a step, and how long it took.
@@ -211,16 +230,25 @@ pub(super) fn make_side_by_side(steps: &[Step], machine: &Machine<'_>) -> VecDeq
                 .unwrap_or((Err(ExecError::Stopped), Duration::ZERO))
         })
         .collect();
+    let done = |(_, (result, _)): &(&&MakeFilesystem, &Made)| result.is_ok();
     let devices: Vec<Changed> = batch
         .iter()
         .zip(&made)
-        .filter(|(_, (result, _))| result.is_ok())
+        .filter(done)
         .map(|(filesystem, _)| changed(filesystem))
         .collect();
-    if let Err(error) = machine.devices.announce(&devices)
+    let mut ended = machine.devices.announce(&devices).map_err(ExecError::from);
+    if ended.is_ok() {
+        ended = batch
+            .iter()
+            .zip(&made)
+            .filter(done)
+            .try_for_each(|(filesystem, _)| finish(filesystem, machine));
+    }
+    if let Err(error) = ended
         && let Some((result, _)) = made.iter_mut().find(|(result, _)| result.is_ok())
     {
-        *result = Err(error.into());
+        *result = Err(error);
     }
     made
 }

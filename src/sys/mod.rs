@@ -20,6 +20,7 @@ pub mod leave;
 pub mod lock;
 pub mod loop_device;
 pub mod netlink;
+pub mod own_node;
 mod patience;
 pub mod ports;
 pub mod private;

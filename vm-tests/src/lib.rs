@@ -11,6 +11,7 @@ pub mod disks;
 pub mod engine;
 pub mod fw_cfg;
 pub mod gpt;
+pub mod images;
 pub mod in_use;
 pub mod initrd;
 pub mod job;

@@ -2,16 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::TableError;
 use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
 use crate::sys::blkpg;
+use crate::sys::own_node::OwnNode;
 use crate::view::Device;
 
 /// How long a partition that somebody has open is waited for.
@@ -107,38 +108,20 @@ pub(super) fn written(node: &str, writes: &[Write]) -> Result<Flock<File>, Table
     Ok(disk)
 }
 
-/// Opens a disk for writing, by a node of its own that is removed at once. udev watches the usual one: when that is
-/// closed after writing, it has the kernel read the table, so that all partitions go and come back, or deals with each of
-/// them once more. The kernel is told of partitions here, and udev of the disk when it is announced.
+/// Opens a disk for writing, so that udev does not notice if that is possible: the kernel is told of partitions here, and udev
+/// of the disk when it is announced.
 fn open_unwatched(disk: &File, node: &str) -> io::Result<File> {
-    let options = || {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_CLOEXEC);
-        options
+    let open = |node: &Path| {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(node)
     };
-    let meta = disk.metadata()?;
-    if !meta.file_type().is_block_device() {
-        return options().open(node);
-    }
-    let own = format!("/dev/.ignition-{}-{}", std::process::id(), meta.rdev());
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    match mknod(own.as_str(), SFlag::S_IFBLK, mode, meta.rdev()) {
-        Ok(()) => {}
-        // Left by a process of this number, which is gone.
-        Err(Errno::EEXIST) => {
-            std::fs::remove_file(&own)?;
-            mknod(own.as_str(), SFlag::S_IFBLK, mode, meta.rdev())?;
-        }
-        // It costs time only.
-        Err(_) => return options().open(node),
-    }
-    let opened = options().open(&own);
-    std::fs::remove_file(&own)?;
-    match opened {
-        // `/dev` may be mounted so that its nodes cannot be opened, but for those that were put there.
-        Err(_) => options().open(node),
-        opened => opened,
-    }
+    // Without it, it costs time only. `/dev` may be mounted so that only nodes that were there can be opened.
+    OwnNode::of(&disk.metadata()?)
+        .and_then(|own| open(own.path()))
+        .or_else(|_| open(Path::new(node)))
 }
 
 /// The partitions that the kernel has.
