@@ -10,8 +10,8 @@ const MIB: u64 = 1 << 20;
 
 const SCRIPT: &str = include_str!("../guest/images");
 
-/// Tenths of a whole run after which one is killed.
-const SHARES: [u32; 7] = [2, 4, 5, 6, 7, 8, 9];
+/// Tenths of a whole run after which one is killed, with systemd; elsewhere it is half.
+const SHARES: [u32; 4] = [3, 5, 7, 8];
 
 fn file(path: &str, text: &str) -> Value {
     json!({"path": path, "contents": {"source": format!("data:,{text}%0A")}})
@@ -59,17 +59,21 @@ pub fn run(lab: &Lab) -> Result<()> {
         ("images-udev", Flavour::Udev),
         ("images-systemd", Flavour::Systemd),
     ];
+    let shares = |flavour| match flavour {
+        Flavour::Systemd => SHARES.to_vec(),
+        Flavour::Bare | Flavour::Udev => vec![5],
+    };
     let cases = cases.map(|(name, flavour)| Case {
         name,
         machine: lab
-            .machine(flavour, SCRIPT)
+            .machine(flavour, &script(&shares(flavour)))
             .disk(Disk::empty("store", 1024 * MIB))
             .file("job/one.ign", 0o644, &config(&one, root, &all_files()))
             .file("job/known.ign", 0o644, &config(&one, root, &known))
             .file("job/two.ign", 0o644, &config(&two, root, &all_files()))
             .file("job/two-known.ign", 0o644, &config(&two, root, &known))
             .timeout(std::time::Duration::from_secs(1500)),
-        check: Box::new(check),
+        check: Box::new(move |job| check(job, &shares(flavour))),
     });
     run_all(cases.into())
 }
@@ -131,7 +135,12 @@ fn changes(plan: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn check(job: &Job) -> Result<String> {
+fn script(shares: &[u32]) -> String {
+    let words: Vec<String> = shares.iter().map(u32::to_string).collect();
+    SCRIPT.replace("SHARES", &words.join(" "))
+}
+
+fn check(job: &Job, shares: &[u32]) -> Result<String> {
     let before = job.step("plan0")?;
     must(before.code == 2, format!("plan0: {}: {}", before.code, before.stderr))?;
     provisioned(job, "first")?;
@@ -151,7 +160,7 @@ fn check(job: &Job) -> Result<String> {
     provisioned(job, "again")?;
     looked(job, "looked2")?;
     let (mut killed, mut rests) = (0, 0);
-    for share in SHARES {
+    for share in shares {
         let run = job.step(&format!("killed{share}"))?;
         must(
             run.code == 137 || run.code == 0,
@@ -162,7 +171,7 @@ fn check(job: &Job) -> Result<String> {
         provisioned(job, &format!("after{share}"))?;
         looked(job, &format!("after{share}.looked"))?;
     }
-    must(killed >= 3, format!("only {killed} runs were killed"))?;
+    must(killed > 0, "no run was killed")?;
     provisioned(job, "both")?;
     looked(job, "both.looked")?;
     let plan = job.step("both.plan")?;

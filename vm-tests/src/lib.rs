@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod machine;
 pub mod packages;
 pub mod peer;
+pub mod refused;
 pub mod rerun;
 mod running;
 pub mod scenario;

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use vm_tests::{
     Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, images, in_use,
-    packages, peer, rerun, scenario, smoke, store,
+    packages, peer, refused, rerun, scenario, smoke, store,
 };
 
 const USAGE: &str =
-    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|images|rerun-disks|bench-disks...
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|images|refused|rerun-disks|bench-disks...
        vm-tests [--binary FILE] scenario [--keep] [--shell] NAME...|all|ci|list
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
@@ -38,7 +38,7 @@ fn run() -> Result<()> {
             "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
             "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images"
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images" | "refused"
             | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
@@ -87,6 +87,7 @@ fn run() -> Result<()> {
             "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
             "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
             "images" => images::run(&Lab::new(&store, &kernel, &initrd)?),
+            "refused" => refused::run(&Lab::new(&store, &kernel, &initrd)?),
             "in-use" => in_use::run(&Lab::new(&store, &kernel, &initrd)?),
             "rerun-disks" => rerun::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
             "bench-disks" => bench::run(&Lab::new(&store, &kernel, &initrd)?),

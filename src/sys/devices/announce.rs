@@ -29,7 +29,7 @@ const UNITS: Duration = Duration::from_secs(10);
 
 /// How long udev may say nothing at all before it is asked again; twice as long each time. An event can be lost: somebody has had
 /// the kernel read the table again, and the partition was gone for a moment.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(5);
 
 /// How many times a device may be gone when it is asked about, and the wait between.
 const TRIES: u32 = 8;

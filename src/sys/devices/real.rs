@@ -252,10 +252,13 @@ fn mount_lines() -> Result<Vec<Line>, ViewError> {
 }
 
 /// What is in use on this machine, looked up once for a question.
-fn usage() -> Result<Usage, ViewError> {
+fn usage(sysfs: &Sysfs) -> Result<Usage, ViewError> {
     let swaps = mountinfo::swaps(&read("/proc/swaps")?.unwrap_or_default());
     Ok(Usage {
         mounts: mount_lines()?,
+        pools: sysfs
+            .pools()
+            .map_err(failed("look at the filesystems of", "btrfs"))?,
         swaps: swaps.iter().filter_map(|path| block_number(path)).collect(),
     })
 }
@@ -263,6 +266,8 @@ fn usage() -> Result<Usage, ViewError> {
 /// What uses devices.
 struct Usage {
     mounts: Vec<Line>,
+    /// Kernel names of the devices of each filesystem that has several; a mount names one of them
+    pools: Vec<Vec<String>>,
     /// Device numbers
     swaps: Vec<u64>,
 }
@@ -271,8 +276,15 @@ impl Usage {
     fn of(&self, facts: &Facts) -> Vec<Use> {
         let number = libc::makedev(facts.number.0, facts.number.1);
         let mut uses = Vec::new();
+        let pool = self.pools.iter().find(|pool| pool.contains(&facts.name));
+        let others: Vec<u64> = pool
+            .into_iter()
+            .flatten()
+            .filter_map(|name| block_number(&node_of(name)))
+            .collect();
         for mount in &self.mounts {
-            if mount_number(mount) == Some(number) {
+            let of = mount_number(mount);
+            if of.is_some_and(|of| of == number || others.contains(&of)) {
                 uses.push(Use::Mounted(mount.target.clone()));
             }
         }
@@ -338,7 +350,7 @@ impl Devices for RealDevices {
             let real = fs::canonicalize(path).map_err(failed("look at", path))?;
             node = real.to_string_lossy().into_owned();
         }
-        Ok(Some(device(self.with_start(facts)?, node, &usage()?)))
+        Ok(Some(device(self.with_start(facts)?, node, &usage(&self.sysfs)?)))
     }
 
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
@@ -359,7 +371,7 @@ impl Devices for RealDevices {
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let usage = usage()?;
+        let usage = usage(&self.sysfs)?;
         found
             .into_iter()
             .map(|facts| {
