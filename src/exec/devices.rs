@@ -27,10 +27,9 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
             finish(filesystem, machine)
         }
         DeviceAction::WriteTable(action) => {
-            let new =
-                machine
-                    .devices
-                    .write_table(&action.node, &action.writes, action.table.as_ref())?;
+            let new = machine
+                .devices
+                .write_table(&action.node, &action.writes, action.table.as_ref())?;
             let failed = |source| ExecError::Mark {
                 node: action.node.clone(),
                 source,

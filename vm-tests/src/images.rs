@@ -45,7 +45,8 @@ fn all_files() -> Vec<Value> {
 
 /// Runs it in each flavour.
 pub fn run(lab: &Lab) -> Result<()> {
-    let part = |number: u32, label: &str, size: u32| json!({"number": number, "label": label, "sizeMiB": size});
+    let part =
+        |number: u32, label: &str, size: u32| json!({"number": number, "label": label, "sizeMiB": size});
     let one = json!([{"device": "/dev/vda", "partitions": [
         part(1, "half-a", 40), part(2, "half-b", 40), part(3, "crypt", 200), part(4, "root", 0)]}]);
     let two = json!([
@@ -100,7 +101,14 @@ fn nothing(job: &Job, name: &str) -> Result<()> {
 
 fn looked(job: &Job, name: &str) -> Result<()> {
     let said = good(job, name)?;
-    for line in ["mirrored", "hidden", "golden", "MD_LEVEL=raid1", "MD_DEVICES=2", "0"] {
+    for line in [
+        "mirrored",
+        "hidden",
+        "golden",
+        "MD_LEVEL=raid1",
+        "MD_DEVICES=2",
+        "0",
+    ] {
         must(
             said.lines().any(|found| found == line),
             format!("{name}: {line:?} is not in\n{said}"),
@@ -124,7 +132,9 @@ fn changes(plan: &str) -> Result<Vec<String>> {
     for stage in list(&plan["stages"]) {
         let name = stage["stage"].as_str().unwrap_or_default();
         for step in list(&stage["steps"]) {
-            let subject = ["path", "device", "name"].iter().find_map(|key| step[*key].as_str());
+            let subject = ["path", "device", "name"]
+                .iter()
+                .find_map(|key| step[*key].as_str());
             let subject = subject.unwrap_or_default();
             if matches!(name, "disks" | "files") && !subject.ends_with(".ignition-result.json") {
                 found.push(format!("{} {subject}", step["change"].as_str().unwrap_or("?")));
@@ -142,7 +152,10 @@ fn script(shares: &[u32]) -> String {
 
 fn check(job: &Job, shares: &[u32]) -> Result<String> {
     let before = job.step("plan0")?;
-    must(before.code == 2, format!("plan0: {}: {}", before.code, before.stderr))?;
+    must(
+        before.code == 2,
+        format!("plan0: {}: {}", before.code, before.stderr),
+    )?;
     provisioned(job, "first")?;
     looked(job, "looked")?;
     nothing(job, "looked")?;
@@ -152,10 +165,7 @@ fn check(job: &Job, shares: &[u32]) -> Result<String> {
         format!("plan1: {}: {}", plan.code, plan.stderr),
     )?;
     for change in changes(&plan.stdout)? {
-        must(
-            change.starts_with("keep "),
-            format!("a second plan: {change}"),
-        )?;
+        must(change.starts_with("keep "), format!("a second plan: {change}"))?;
     }
     provisioned(job, "again")?;
     looked(job, "looked2")?;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, images, in_use,
-    packages, peer, refused, rerun, scenario, smoke, store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, images,
+    in_use, packages, peer, refused, rerun, scenario, smoke, store,
 };
 
 const USAGE: &str =
@@ -38,8 +38,8 @@ fn run() -> Result<()> {
             "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
             "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images" | "refused"
-            | "rerun-disks" | "bench-disks" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images"
+            | "refused" | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }

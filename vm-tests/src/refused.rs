@@ -8,7 +8,8 @@ use crate::{Disk, Flavour, Lab, Result};
 const MIB: u64 = 1 << 20;
 
 /// Partitions 1 and 2 (40 MiB), 3 (16 MiB).
-const PARTS: &str = "sgdisk -n 1:0:+40M -c 1:one -n 2:0:+40M -c 2:two -n 3:0:+16M -c 3:three /dev/sda\nsettled\n";
+const PARTS: &str =
+    "sgdisk -n 1:0:+40M -c 1:one -n 2:0:+40M -c 2:two -n 3:0:+16M -c 3:three /dev/sda\nsettled\n";
 
 /// An array of the first two partitions, with a filesystem.
 const ARRAY: &str = "mdadm --create data --run --homehost any --level raid1 --assume-clean --raid-devices 2 /dev/sda1 /dev/sda2
@@ -21,7 +22,8 @@ const VAULT: &str = "printf key >/tmp/key; cryptsetup luksFormat -q --type luks2
                      --label VAULT --key-file /tmp/key NODE; cryptsetup luksOpen NODE vault --key-file /tmp/key
 settled; mkfs.ext4 -q -L inside /dev/mapper/vault; cryptsetup luksClose vault\n";
 
-const OPENED: &str = "printf key >/tmp/key; cryptsetup luksOpen --readonly NODE vault --key-file /tmp/key; settled\n";
+const OPENED: &str =
+    "printf key >/tmp/key; cryptsetup luksOpen --readonly NODE vault --key-file /tmp/key; settled\n";
 
 const MOUNTED: &str = "mkdir -p /tmp/m; mount -o ro WHAT /tmp/m\n";
 
@@ -30,7 +32,8 @@ const VFAT: &str = "mkfs.fat -n EFI -i cafebabe /dev/sda1\n";
 const SWAP: &str = "mkswap -L paging /dev/sda1\n";
 
 /// Changes the blank second disk first, which must not happen either.
-const OTHER: &str = r#"{"device": "/dev/sdb", "wipeTable": true, "partitions": [{"number": 1, "label": "new"}]}"#;
+const OTHER: &str =
+    r#"{"device": "/dev/sdb", "wipeTable": true, "partitions": [{"number": 1, "label": "new"}]}"#;
 
 struct Case {
     name: &'static str,
@@ -40,7 +43,13 @@ struct Case {
     words: &'static [&'static str],
 }
 
-fn case(name: &'static str, before: &str, setup: &str, storage: &str, words: &'static [&'static str]) -> Case {
+fn case(
+    name: &'static str,
+    before: &str,
+    setup: &str,
+    storage: &str,
+    words: &'static [&'static str],
+) -> Case {
     Case {
         name,
         before: before.to_owned(),

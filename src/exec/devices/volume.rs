@@ -90,9 +90,7 @@ pub(super) fn execute(action: &VolumeAction, machine: &Machine<'_>) -> Result<()
         VolumeAction::FormatVolume(format) => {
             with_key(&format.volume, machine, |key| make(format, key, machine))?;
             say_kdf(&format.volume, machine);
-            Ok(machine
-                .devices
-                .announce(&[Changed::node(&format.volume.node)])?)
+            Ok(machine.devices.announce(&[Changed::node(&format.volume.node)])?)
         }
         VolumeAction::OpenVolume(open) => {
             with_key(&open.volume, machine, |key| {

@@ -54,7 +54,10 @@ impl Scene {
 
     /// What was asked of the kernel last about a device: the name of the event.
     fn asked(&self, part: u32) -> Option<String> {
-        let file = self.directory.path().join(format!("sys/dev/block/8:{part}/uevent"));
+        let file = self
+            .directory
+            .path()
+            .join(format!("sys/dev/block/8:{part}/uevent"));
         let text = fs::read_to_string(file).unwrap();
         text.strip_prefix("change ").map(str::to_owned)
     }
@@ -85,7 +88,10 @@ fn partition(part: u32, label: &str, is_new: bool) -> Changed {
 }
 
 /// What is heard, one after another; nothing more after that.
-struct Says<'a>(&'a Scene, Vec<Box<dyn FnOnce(&Scene) -> io::Result<Option<String>> + 'a>>);
+struct Says<'a>(
+    &'a Scene,
+    Vec<Box<dyn FnOnce(&Scene) -> io::Result<Option<String>> + 'a>>,
+);
 
 impl<'a> Says<'a> {
     fn nothing(scene: &'a Scene) -> Self {
@@ -182,10 +188,7 @@ fn an_event_that_is_lost_is_asked_for_again() {
     let scene = Scene::new(1);
     let changed = [partition(1, "one", true)];
     let error = tell(&scene, &changed, &mut Says::nothing(&scene)).unwrap_err();
-    assert!(
-        error.to_string().contains("/dev/sda1 within 90 s"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("/dev/sda1 within 90 s"), "{error}");
     assert!(scene.asked(1).is_some());
 }
 

@@ -304,10 +304,7 @@ mod tests {
         let (kind, rest) = lengths(&fixed).unwrap();
         assert_eq!((kind, rest), (1, bytes.len() - 16));
         let body = &bytes[bytes.len() - 34..];
-        assert_eq!(
-            body,
-            b"\x1e\0\0\0\x08\0\0\0a.device\0\0\0\0\x09\0\0\0bc.device\0"
-        );
+        assert_eq!(body, b"\x1e\0\0\0\x08\0\0\0a.device\0\0\0\0\x09\0\0\0bc.device\0");
     }
 
     #[test]
@@ -315,7 +312,10 @@ mod tests {
         assert!(ask(vec![said(3, &[])], &["a.device"]).0.is_err());
         let whole = said(2, &[("a.device", "active")]);
         for length in 0..whole.len() {
-            assert!(ask(vec![whole[..length].to_vec()], &["a.device"]).0.is_err(), "{length}");
+            assert!(
+                ask(vec![whole[..length].to_vec()], &["a.device"]).0.is_err(),
+                "{length}"
+            );
         }
         let mut long = whole;
         long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());

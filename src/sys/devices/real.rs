@@ -16,7 +16,8 @@ use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
 use super::wait::{Lack, wait};
 use super::{
-    AnnounceError, BlockDevices, Changed, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid, unmount,
+    AnnounceError, BlockDevices, Changed, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid,
+    unmount,
 };
 use crate::gpt::{Table, Write, tell};
 use crate::report::chain;
@@ -137,7 +138,8 @@ impl RealDevices {
             clock: &self.clock,
             run: &self.run,
             sysfs: self.sysfs.root(),
-            limit: self.limit,
+            // Whoever does not want to wait for devices that are missing still waits for udev.
+            limit: self.limit.max(DEVICE_WAIT),
             number: &block_number,
         }
     }
