@@ -92,7 +92,7 @@ fn cases() -> Vec<Case> {
     let swapped = "swapon /dev/sda1\n";
     let held = "dmsetup create hold --readonly --table '0 8192 linear /dev/sda1 0'; settled\n";
     let btrfs = format!("{PARTS}mkfs.btrfs -q -f -d single -m raid1 -L two /dev/sda /dev/sdb\n");
-    let btrfs_mounted = "btrfs device scan >/dev/null; mkdir -p /tmp/m; mount -o ro,rescue=nologreplay -t btrfs /dev/sda /tmp/m\n";
+    let btrfs_mounted = "modprobe btrfs; settled; btrfs device scan >/dev/null; mkdir -p /tmp/m; mount -o ro,rescue=nologreplay -t btrfs /dev/sda /tmp/m\n";
     let raid = |name: &str, one: &str, two: &str| {
         format!(r#""disks": [{OTHER}], "raid": [{{"name": "{name}", "level": "raid0", "devices": ["{one}", "{two}"]}}]"#)
     };
