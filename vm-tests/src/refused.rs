@@ -25,7 +25,7 @@ settled; mkfs.ext4 -q -L inside /dev/mapper/vault; cryptsetup luksClose vault\n"
 const OPENED: &str =
     "printf key >/tmp/key; cryptsetup luksOpen --readonly NODE vault --key-file /tmp/key; settled\n";
 
-const MOUNTED: &str = "mkdir -p /tmp/m; mount -o ro WHAT /tmp/m\n";
+const MOUNTED: &str = "mkdir -p /tmp/m; mount -t TYPE -o ro WHAT /tmp/m\n";
 
 const VFAT: &str = "mkfs.fat -n EFI -i cafebabe /dev/sda1\n";
 
@@ -74,6 +74,10 @@ fn luks(device: &str, more: &str) -> String {
     )
 }
 
+fn mounted(kind: &str, what: &str) -> String {
+    MOUNTED.replace("TYPE", kind).replace("WHAT", what)
+}
+
 const WIPE_FILESYSTEM: &str = r#", "wipeFilesystem": true"#;
 const WIPE_VOLUME: &str = r#", "wipeVolume": true"#;
 const WIPE_TABLE: &str = r#""wipeTable": true, "partitions": [{"number": 1}]"#;
@@ -82,12 +86,12 @@ const DELETE: &str = r#""partitions": [{"number": 1, "shouldExist": false, "wipe
 #[rustfmt::skip]
 fn cases() -> Vec<Case> {
     let array = format!("{PARTS}{ARRAY}");
-    let array_mounted = format!("{ASSEMBLED}{}", MOUNTED.replace("WHAT", "/dev/md/data"));
+    let array_mounted = format!("{ASSEMBLED}{}", mounted("ext4", "/dev/md/data"));
     let vault = format!("{PARTS}{}", VAULT.replace("NODE", "/dev/sda1"));
     let opened = OPENED.replace("NODE", "/dev/sda1");
-    let vault_mounted = format!("{opened}{}", MOUNTED.replace("WHAT", "/dev/mapper/vault"));
+    let vault_mounted = format!("{opened}{}", mounted("ext4", "/dev/mapper/vault"));
     let vfat = format!("{PARTS}{VFAT}");
-    let vfat_mounted = MOUNTED.replace("WHAT", "/dev/sda1");
+    let vfat_mounted = mounted("vfat", "/dev/sda1");
     let swap = format!("{PARTS}{SWAP}");
     let swapped = "swapon /dev/sda1\n";
     let held = "dmsetup create hold --readonly --table '0 8192 linear /dev/sda1 0'; settled\n";

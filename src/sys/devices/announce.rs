@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::changed::{Changed, Record};
-use super::uevent::{self, Ear};
+use super::uevent::{self, Ear, Heard};
 use super::unit::device_unit;
 use super::wait::{Lack, wait};
 use super::{AnnounceError, pid1};
@@ -133,14 +133,18 @@ impl Announcer<'_> {
                 ));
             }
             let lost = match ear.next(LOOK_EVERY) {
-                Ok(Some(name)) => {
+                Ok(Heard::Named(name)) => {
                     heard = self.clock.monotonic();
-                    if let Some(node) = name.and_then(|name| asked.remove(&name)) {
+                    if let Some(node) = asked.remove(&name) {
                         asked.retain(|_, other| *other != node);
                     }
                     false
                 }
-                Ok(None) => self.clock.monotonic().saturating_sub(heard) >= quiet,
+                Ok(Heard::Other) => {
+                    heard = self.clock.monotonic();
+                    false
+                }
+                Ok(Heard::Nothing) => self.clock.monotonic().saturating_sub(heard) >= quiet,
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
                 Err(error) => {

@@ -87,11 +87,11 @@ fn partition(part: u32, label: &str, is_new: bool) -> Changed {
     }
 }
 
+/// What udev does next, and what event is heard of that
+type Act<'a> = Box<dyn FnOnce(&Scene) -> io::Result<Option<String>> + 'a>;
+
 /// What is heard, one after another; nothing more after that.
-struct Says<'a>(
-    &'a Scene,
-    Vec<Box<dyn FnOnce(&Scene) -> io::Result<Option<String>> + 'a>>,
-);
+struct Says<'a>(&'a Scene, Vec<Act<'a>>);
 
 impl<'a> Says<'a> {
     fn nothing(scene: &'a Scene) -> Self {
@@ -105,13 +105,14 @@ impl<'a> Says<'a> {
 }
 
 impl Ear for Says<'_> {
-    fn next(&mut self, time: Duration) -> io::Result<Option<Option<String>>> {
+    fn next(&mut self, time: Duration) -> io::Result<Heard> {
         if self.1.is_empty() {
             self.0.clock.sleep(time);
-            return Ok(None);
+            return Ok(Heard::Nothing);
         }
         self.0.clock.sleep(Duration::from_millis(1));
-        self.1.remove(0)(self.0).map(Some)
+        let name = self.1.remove(0)(self.0)?;
+        Ok(name.map_or(Heard::Other, Heard::Named))
     }
 }
 

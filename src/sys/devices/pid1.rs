@@ -20,7 +20,8 @@ pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTre
     stream.set_write_timeout(Some(ANSWER))?;
     // The user's number in digits, and these as hexadecimal bytes.
     let user = nix::unistd::geteuid().to_string();
-    let digits: String = user.bytes().map(|byte| format!("{byte:02x}")).collect();
+    // Digits are 0x30 and so on.
+    let digits: String = user.chars().flat_map(|digit| ['3', digit]).collect();
     stream.write_all(format!("\0AUTH EXTERNAL {digits}\r\n").as_bytes())?;
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {

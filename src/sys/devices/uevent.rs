@@ -11,15 +11,29 @@ use crate::sys::netlink::Netlink;
 /// The group in which udev says what it has dealt with; in that below it is the kernel.
 const UDEV: u32 = 2;
 
+/// What is heard of udev.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It has dealt with an event that was given this name when it was asked for ([`ask`])
+    Named(String),
+    /// It has dealt with another
+    Other,
+    /// Nothing in time
+    Nothing,
+}
+
 /// Hears what udev has dealt with.
 pub(super) trait Ear {
-    /// The name that an event was given when it was asked for ([`ask`]). `Some(None)`: another event; `None`: none in time.
-    fn next(&mut self, time: Duration) -> io::Result<Option<Option<String>>>;
+    /// The next, waited for as long as said.
+    fn next(&mut self, time: Duration) -> io::Result<Heard>;
 }
 
 impl Ear for Netlink {
-    fn next(&mut self, time: Duration) -> io::Result<Option<Option<String>>> {
-        Ok(self.receive(time)?.map(|message| name_of(&message)))
+    fn next(&mut self, time: Duration) -> io::Result<Heard> {
+        Ok(match self.receive(time)? {
+            None => Heard::Nothing,
+            Some(message) => name_of(&message).map_or(Heard::Other, Heard::Named),
+        })
     }
 }
 
