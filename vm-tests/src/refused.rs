@@ -135,10 +135,12 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Runs all.
+/// Runs all, or those whose names have `VMTEST_ONLY` in them.
 pub fn run(lab: &Lab) -> Result<()> {
     let start = std::time::Instant::now();
-    let cases = cases();
+    let only = std::env::var("VMTEST_ONLY").unwrap_or_default();
+    let mut cases = cases();
+    cases.retain(|case| case.name.contains(&only));
     let made = cases.iter().map(|case| {
         let config = format!(
             r#"{{"ignition": {{"version": "3.4.0"}}, "storage": {{{}}}}}"#,
