@@ -13,6 +13,7 @@ pub mod fw_cfg;
 pub mod gpt;
 pub mod in_use;
 pub mod initrd;
+pub mod initrd_size;
 pub mod job;
 pub mod kernel;
 pub mod machine;

@@ -145,6 +145,8 @@ pub enum Act {
     Cut,
     /// QEMU's monitor is sent this command, as JSON.
     Tell(String),
+    /// What QEMU has taken of the host's CPU until then goes to [`Job::noted`].
+    Note,
 }
 
 /// What to boot, with what attached, for how long.
@@ -351,6 +353,7 @@ impl Machine {
         };
         let ended = running.wait(start, limits, &self.then)?;
         let (wall, cpu) = (start.elapsed(), running.cpu);
+        let noted = std::mem::take(&mut running.noted);
 
         // A machine that did not get to its end sent nothing.
         let results = directory.join("out.tar");
@@ -384,6 +387,7 @@ impl Machine {
             qemu: std::fs::read_to_string(&log).unwrap_or_default(),
             wall,
             cpu,
+            noted,
             disks,
             directory,
         })
