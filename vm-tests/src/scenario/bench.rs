@@ -36,10 +36,6 @@ words=$(</proc/cmdline)
 exec /usr/lib/vm-tests/agent bench
 "#;
 
-/// The peer says that it is done before systemd knows of the new ROOT; on a busy machine it is not mounted then, and the boot fails. With this
-/// line in its unit it waits for what ours waits for by itself. Without it, `VMTEST_HELP=no`.
-const HELP: &str = "[Service]\nExecStartPost=/usr/bin/systemctl start dev-disk-by\\x2dlabel-ROOT.device\n";
-
 /// In the order in which they are run.
 const STAGES: [&str; 6] = ["fetch-offline", "kargs", "disks", "mount", "files", "umount"];
 
@@ -73,12 +69,8 @@ fn boots(play: &Play) -> Result<()> {
                     peer()?
                 };
                 let mut content = bench_archive(&runner, &program)?;
-                if engine == "peer" && std::env::var("VMTEST_HELP").as_deref() != Ok("no") {
-                    content.add_file(
-                        "/etc/systemd/system/ignition-disks.service.d/vm-tests.conf",
-                        0o644,
-                        HELP.as_bytes(),
-                    );
+                if engine == "peer" {
+                    help(&mut content, &runner)?;
                 }
                 std::fs::write(&archive, content.finish()).doing(archive.display())?;
             }
@@ -88,7 +80,7 @@ fn boots(play: &Play) -> Result<()> {
                 let name = format!("{engine}-{round}");
                 let boot = if round == 0 { whole } else { measured };
                 match boot(play, &name, &archive, &config) {
-                    // See HELP.
+                    // See `help`.
                     Err(error) if tries < TRIES && engine == "peer" => {
                         println!("{name}: {error}");
                         *failed.entry(engine).or_default() += 1;
@@ -365,6 +357,29 @@ fn bench_archive(runner: &Path, program: &Path) -> Result<Archive> {
         AT_THE_END.as_bytes(),
     );
     Ok(archive)
+}
+
+/// What Debian's build needs to get to the root, and ours does not.
+fn help(archive: &mut Archive, runner: &Path) -> Result<()> {
+    let units = "/etc/systemd/system";
+    if std::env::var("VMTEST_HELP").as_deref() != Ok("no") {
+        // It says that it is done before systemd knows of the new ROOT: on a busy machine that is not mounted then, and the boot fails. So
+        // its unit waits for what ours waits for by itself.
+        let wait = r"ExecStartPost=/usr/bin/systemctl start dev-disk-by\\x2dlabel-ROOT.device";
+        archive.add_file(
+            &format!("{units}/ignition-disks.service.d/vm-tests.conf"),
+            0o644,
+            format!("[Service]\n{wait}\n").as_bytes(),
+        );
+    }
+    // It is built for SELinux, which Flatcar's is not.
+    archive.add_file(
+        &format!("{units}/initrd-setup-root.service.d/vm-tests.conf"),
+        0o644,
+        b"[Service]\nExecStartPost=/usr/libexec/vm-tests/labels\n",
+    );
+    archive.add_copy("/usr/libexec/vm-tests/labels", runner)?;
+    archive.add_copy("/usr/sbin/setfiles", runner)
 }
 
 /// ROOT anew, accounts, units of each kind, forty files of 200 bytes to 8 KiB. Nothing that 2.14 does not know.
