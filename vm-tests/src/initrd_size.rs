@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::job::must;
-use crate::{Archive, Doing as _, Kernel, Result, packages, scene, workspace};
+use crate::{Archive, Doing as _, Kernel, Result, packages, scene, tools, workspace};
 
 /// A generic initrd of a distribution. What needs programs of packages that are not in the tree is left out of both.
 const OPTIONS: &str = "--compress cat --omit shutdown";
@@ -45,18 +45,19 @@ impl Part {
 }
 
 /// Makes both initrds and prints what the module adds; an error if that is more than the budget. With `VMTEST_WHOLE=1` both are compressed
-/// too, which takes minutes.
+/// too, and the Go program, which takes minutes.
 pub fn run(store: &Path, kernel: &Kernel, binary: &Path) -> Result<()> {
     let budget = workspace().join(BUDGET);
     let text = std::fs::read_to_string(&budget).doing(budget.display())?;
     let budget = Budget::read(&text).doing(BUDGET)?;
+    packages::install_for_scenarios()?;
     let work = store.join(format!("size.{}", std::process::id()));
     std::fs::create_dir_all(&work).doing(work.display())?;
     let measured = measure(store, kernel, binary, &work);
     std::fs::remove_dir_all(&work).doing(work.display())?;
-    let (without, with, parts) = measured?;
+    let (wholes, parts) = measured?;
     println!("{:<24} {:>12} {:>12}", "initrd, bytes", "as it is", "zstd -19");
-    for (name, (raw, packed)) in [("without the module", without), ("with it", with)] {
+    for (name, (raw, packed)) in wholes {
         let packed = packed.map_or_else(String::new, |packed| packed.to_string());
         println!("{name:<24} {raw:>12} {packed:>12}");
     }
@@ -66,14 +67,14 @@ pub fn run(store: &Path, kernel: &Kernel, binary: &Path) -> Result<()> {
 
 /// Bytes: as it is, compressed
 type Size = (u64, u64);
-type Whole = (u64, Option<u64>);
+type Whole = (&'static str, (u64, Option<u64>));
 
 fn measure(
     store: &Path,
     kernel: &Kernel,
     binary: &Path,
     work: &Path,
-) -> Result<(Whole, Whole, BTreeMap<Part, Size>)> {
+) -> Result<(Vec<Whole>, BTreeMap<Part, Size>)> {
     let tree = scene::tree(store, kernel, work)?;
     let module = workspace().join("dracut/53ignition");
     let modules = tree.join("usr/lib/dracut/modules.d");
@@ -102,12 +103,15 @@ fn measure(
         (other.join(), with)
     });
     let (without, with) = (without.map_err(|_| "a thread has panicked")??, with?);
-    let whole = |path: &Path| -> Result<Whole> {
+    let is_asked = std::env::var("VMTEST_WHOLE").as_deref() == Ok("1");
+    let whole = |name, path: &Path| -> Result<Whole> {
         let raw = std::fs::metadata(path).doing(path.display())?.len();
-        let is_asked = std::env::var("VMTEST_WHOLE").as_deref() == Ok("1");
-        Ok((raw, is_asked.then(|| packed_file(path)).transpose()?))
+        Ok((name, (raw, is_asked.then(|| packed(path, work)).transpose()?)))
     };
-    let wholes = (whole(&without)?, whole(&with)?);
+    let mut wholes = vec![whole("without the module", &without)?, whole("with it", &with)?];
+    if is_asked {
+        wholes.push(whole("(Ignition 2.14's binary)", &tools::peer(store)?)?);
+    }
     let before = read(&std::fs::read(&without)?).doing(without.display())?;
     let after = read(&std::fs::read(&with)?).doing(with.display())?;
     let mut parts = BTreeMap::new();
@@ -118,7 +122,7 @@ fn measure(
         parts.get(&Part::Binary).is_some_and(|(raw, _)| *raw > 1 << 20),
         "the binary is not in the initrd",
     )?;
-    Ok((wholes.0, wholes.1, parts))
+    Ok((wholes, parts))
 }
 
 /// What the module's own files are.
@@ -199,11 +203,11 @@ fn size(content: &Content, work: &Path) -> Result<Size> {
     }
     let file = work.join("part");
     std::fs::write(&file, archive.finish()).doing(file.display())?;
-    Ok((raw, packed_file(&file)?))
+    Ok((raw, packed(&file, work)?))
 }
 
-fn packed_file(path: &Path) -> Result<u64> {
-    let packed = path.with_extension("zst");
+fn packed(path: &Path, work: &Path) -> Result<u64> {
+    let packed = work.join("packed.zst");
     let status = Command::new("zstd")
         .args(["-q", "-19", "-f", "-o"])
         .arg(&packed)

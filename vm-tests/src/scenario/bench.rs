@@ -66,7 +66,7 @@ fn boots(play: &Play) -> Result<()> {
                 let program = if engine == "ours" {
                     play.scene.program.clone()
                 } else {
-                    peer()?
+                    tools::peer(&store())?
                 };
                 let mut content = bench_archive(&runner, &program)?;
                 if engine == "peer" {
@@ -342,15 +342,6 @@ fn runner() -> Result<PathBuf> {
             .args([&program, &source]),
     )?;
     Ok(program)
-}
-
-/// Debian's Go Ignition.
-fn peer() -> Result<PathBuf> {
-    let tree = store().join("peer");
-    if !tree.exists() {
-        packages::unpack("ignition", &tree)?;
-    }
-    Ok(tree.join(tools::PEER.trim_start_matches('/')))
 }
 
 fn bench_archive(runner: &Path, program: &Path) -> Result<Archive> {
