@@ -368,7 +368,7 @@ fn help(archive: &mut Archive, runner: &Path) -> Result<()> {
         archive.add_file(
             &format!("{units}/ignition-disks.service.d/vm-tests.conf"),
             0o644,
-            format!("[Service]\n{wait}\n").as_bytes(),
+            format!("[Service]\nTimeoutStartSec=60\n{wait}\n").as_bytes(),
         );
     }
     // It is built for SELinux, which Flatcar's is not.
