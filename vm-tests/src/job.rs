@@ -39,6 +39,8 @@ pub struct Job {
     pub wall: Duration,
     /// What it took of the host's CPU
     pub cpu: Duration,
+    /// The same until the moments that were asked for
+    pub noted: Vec<Duration>,
     /// The disks as it left them
     pub disks: Vec<PathBuf>,
     /// Where all of it is: `console.log`, `out/`

@@ -14,6 +14,7 @@ pub mod gpt;
 pub mod images;
 pub mod in_use;
 pub mod initrd;
+pub mod initrd_size;
 pub mod job;
 pub mod kernel;
 pub mod machine;

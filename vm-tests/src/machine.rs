@@ -145,6 +145,8 @@ pub enum Act {
     Cut,
     /// QEMU's monitor is sent this command, as JSON.
     Tell(String),
+    /// What QEMU has taken of the host's CPU until then goes to [`Job::noted`].
+    Note,
 }
 
 /// What to boot, with what attached, for how long.
@@ -166,6 +168,7 @@ pub struct Machine {
     more: Vec<String>,
     shell: bool,
     firmware: bool,
+    counted: bool,
 }
 
 impl Machine {
@@ -189,6 +192,7 @@ impl Machine {
             more: Vec::new(),
             shell: false,
             firmware: false,
+            counted: false,
         }
     }
 
@@ -297,6 +301,15 @@ impl Machine {
         self.argument("vm-tests.shell")
     }
 
+    /// Its clock counts instructions, one as a nanosecond, and goes on by itself only while it waits: what it takes depends neither on what
+    /// else the host does nor on how much of it QEMU has to translate. It is slower.
+    #[must_use]
+    pub fn counted(mut self) -> Self {
+        self.counted = true;
+        // The time stamp counter too.
+        self.argument("tsc_early_khz=1000000")
+    }
+
     /// It boots from its disks, by the firmware that it is given by [`Self::more`].
     #[must_use]
     pub fn by_firmware(mut self) -> Self {
@@ -351,6 +364,7 @@ impl Machine {
         };
         let ended = running.wait(start, limits, &self.then)?;
         let (wall, cpu) = (start.elapsed(), running.cpu);
+        let noted = std::mem::take(&mut running.noted);
 
         // A machine that did not get to its end sent nothing.
         let results = directory.join("out.tar");
@@ -384,6 +398,7 @@ impl Machine {
             qemu: std::fs::read_to_string(&log).unwrap_or_default(),
             wall,
             cpu,
+            noted,
             disks,
             directory,
         })
@@ -393,7 +408,15 @@ impl Machine {
         // TCG unless told: /dev/kvm can be there and not work.
         let acceleration =
             std::env::var("VMTEST_ACCEL").unwrap_or_else(|_| "tcg,thread=multi,tb-size=256".to_owned());
+        let acceleration = if self.counted {
+            "tcg,thread=single,tb-size=256".to_owned()
+        } else {
+            acceleration
+        };
         let mut command = Command::new("qemu-system-x86_64");
+        if self.counted {
+            command.args(["-icount", "shift=0,sleep=on"]);
+        }
         command
             .args(["-accel", &acceleration, "-M", "q35"])
             .args(["-cpu", "Westmere,+rdrand,-spec-ctrl", "-smp", "1"])

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use vm_tests::{
     Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, images,
-    in_use, packages, peer, refused, rerun, scenario, smoke, store,
+    in_use, initrd_size, packages, peer, refused, rerun, scenario, smoke, store,
 };
 
 const USAGE: &str =
-    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|images|refused|rerun-disks|bench-disks...
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|images|refused|rerun-disks|bench-disks|bench-boot|initrd-size...
        vm-tests [--binary FILE] scenario [--keep] [--shell] NAME...|all|ci|list
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
@@ -29,6 +29,7 @@ fn run() -> Result<()> {
     let mut groups = Vec::new();
     let mut own = None;
     let mut scenarios = None;
+    let mut is_size = false;
     let mut is_sample = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -37,13 +38,16 @@ fn run() -> Result<()> {
             // For CI: a part of `differential` and `rerun-disks`
             "--sample" => is_sample = true,
             "job" => own = Some(arguments.by_ref().collect::<Vec<_>>()),
+            "initrd-size" => is_size = true,
+            // A scenario too: it boots what those do
+            "bench-boot" => scenarios = Some(vec![argument]),
             "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
             "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images"
             | "refused" | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
-    if groups.is_empty() && own.is_none() && scenarios.is_none() {
+    if groups.is_empty() && own.is_none() && scenarios.is_none() && !is_size {
         return Err(USAGE.into());
     }
     if scenarios.as_ref().is_some_and(|words| *words == ["list"]) {
@@ -63,6 +67,10 @@ fn run() -> Result<()> {
     let played = match scenarios {
         Some(words) => play(&store, &kernel, &binary, words, start),
         None => Ok(()),
+    };
+    let played = match is_size {
+        true => played.and(initrd_size::run(&store, &kernel, &binary)),
+        false => played,
     };
     if groups.is_empty() && own.is_none() {
         println!("{:.0} s in all", start.elapsed().as_secs_f64());

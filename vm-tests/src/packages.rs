@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 ];
 
 /// What scenarios need besides.
-const SCENE_PROGRAMS: [(&str, &str); 8] = [
+const SCENE_PROGRAMS: [(&str, &str); 9] = [
     ("debugfs", "e2fsprogs"),
     ("mcopy", "mtools"),
     ("mkfs.vfat", "dosfstools"),
@@ -24,6 +24,7 @@ const SCENE_PROGRAMS: [(&str, &str); 8] = [
     ("sgdisk", "gdisk"),
     ("swtpm", "swtpm"),
     ("unshare", "util-linux"),
+    ("zstd", "zstd"),
 ];
 
 /// Where the firmware of the scenario with UEFI is, and the package that has it.

@@ -52,7 +52,8 @@ const REBOOT: &str = "run reboot_disks";
 /// What systemd does between the stages `disks` and `mount`.
 const ROOT: &str = "run root_mounted /dev/disk/by-label/ROOT";
 
-/// The trees, without what is of the moment in them; mounts; volumes; members.
+/// The trees, without what is of the moment in them; mounts; volumes; members. The record of a run has the order in which things were
+/// done; what counts is that it says that all was.
 const AFTER: &str = r#"
 mdadm --wait /dev/md/data >/dev/null 2>&1
 mdadm --detail /dev/md/data | sed -n 's/^ *\(Raid Level\|Raid Devices\|Active Devices\|Name\) : /\1 /p'
@@ -62,7 +63,8 @@ sed -n 's/^\/dev\/[^ ]* \([^ ]*\) \([^ ]*\) .*/mounted \1 \2/p' /proc/mounts | s
 grep -c nodev /proc/mounts
 cd /sysroot || exit 1
 find . ! -name .ignition-result.json -exec stat -c '%N %F %a %u:%g %h' {} + | sort
-find . -type f ! -name .ignition-result.json -exec sha256sum {} + | sort
+find . -type f ! -name .ignition-result.json ! -name .ignition-progress -exec sha256sum {} + | sort
+tail -n 1 .ignition-progress
 ls etc/.ignition-result.json
 find . -name '.ignition-*'
 find /run/ignition -name '*key*'

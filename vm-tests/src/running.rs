@@ -25,6 +25,8 @@ pub(crate) struct Running {
     said: [PathBuf; 2],
     /// What it has taken of the host's CPU
     pub(crate) cpu: Duration,
+    /// The same until the moments that were asked for
+    pub(crate) noted: Vec<Duration>,
 }
 
 impl Running {
@@ -33,6 +35,7 @@ impl Running {
             qemu: command.spawn().doing("qemu-system-x86_64")?,
             said: [directory.join("console.log"), directory.join("live.log")],
             cpu: Duration::ZERO,
+            noted: Vec::new(),
         })
     }
 
@@ -84,6 +87,10 @@ impl Running {
                         return Ok(Ended::Cut);
                     }
                     Act::Tell(command) => self.tell(command)?,
+                    Act::Note => {
+                        let cpu = self.cpu_time().ok_or("QEMU has ended")?;
+                        self.noted.push(cpu);
+                    }
                 }
             }
             if start.elapsed() > limits.0

@@ -76,7 +76,7 @@ const DRIVERS: &str = "qemu_fw_cfg virtio virtio_ring virtio_pci virtio_blk virt
                        aesni-intel sha256_generic algif_hash algif_skcipher tpm_crb tpm_tis";
 
 /// Of the file systems, modules of the kernel too.
-const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
+pub(crate) const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
 
 /// Whose initrd and disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +128,8 @@ pub struct Scene {
     pub initrd: PathBuf,
     /// The binary under test, as an archive that comes after the initrd
     pub binary: PathBuf,
+    /// The binary itself, as it is in the archive
+    pub program: PathBuf,
     /// The disk that every machine begins with a copy of
     pub image: PathBuf,
     made: Made,
@@ -156,11 +158,15 @@ impl Scene {
         };
         let (image, initrd) = made.get(Kind::Flatcar)?;
         let archive = scratch.join("binary.cpio");
-        std::fs::write(&archive, binary_archive(binary, scratch)?.finish()).doing(archive.display())?;
+        let program = stripped(binary, scratch)?;
+        let mut only = Archive::new();
+        only.add_copy(base::BINARY, &program)?;
+        std::fs::write(&archive, only.finish()).doing(archive.display())?;
         Ok(Self {
             kernel: kernel.clone(),
             initrd,
             binary: archive,
+            program,
             image,
             made,
         })
@@ -172,13 +178,11 @@ impl Scene {
     }
 }
 
-/// The binary at its place, without what only a debugger reads: a debug build has three quarters of that.
-fn binary_archive(binary: &Path, scratch: &Path) -> Result<Archive> {
+/// The binary without what only a debugger reads: a debug build has three quarters of that.
+fn stripped(binary: &Path, scratch: &Path) -> Result<PathBuf> {
     let stripped = scratch.join("ignition");
     packages::run(Command::new("strip").arg("-o").arg(&stripped).arg(binary))?;
-    let mut archive = Archive::new();
-    archive.add_copy(base::BINARY, &stripped)?;
-    Ok(archive)
+    Ok(stripped)
 }
 
 /// What decides about files: the names, modes and bytes of everything below.
@@ -251,16 +255,8 @@ impl Made {
     }
 
     fn make_in(&self, kind: Kind, work: &Path, image: &Path, initrd: &Path) -> Result<()> {
-        let tree = work.join("tree");
         let scripts = self.guest.join("scene");
-        let release = &self.kernel.release;
-        // Links: the files are those of the packages' tree, which nobody writes to.
-        packages::run(Command::new("cp").arg("-al").args([&self.debian.path(""), &tree]))?;
-        packages::run(
-            Command::new(scripts.join("tree"))
-                .args([&tree, self.kernel.tree()])
-                .arg(release),
-        )?;
+        let tree = changeable(&self.debian, &self.kernel, work)?;
         let guest = work.join("guest");
         packages::run(Command::new("cp").arg("-a").args([&scripts, &guest]))?;
         std::fs::copy(self.guest.join("lib"), guest.join("usr/lib/vm-tests/lib"))?;
@@ -295,17 +291,40 @@ impl Made {
             let there = tree.join(base::BINARY.trim_start_matches('/'));
             packages::run(Command::new("install").arg("-m755").arg(&self.binary).arg(&there))?;
             let part = work.join("initrd");
-            packages::run(
-                Command::new("unshare")
-                    .arg("-m")
-                    .arg(scripts.join("initrd"))
-                    .arg(&tree)
-                    .arg(release)
-                    .arg(&part)
-                    .args(kind.arguments()),
-            )?;
+            dracut(&tree, &self.kernel.release, &part, &kind.arguments())?;
             std::fs::rename(&part, initrd).doing(initrd.display())?;
         }
         Ok(())
     }
+}
+
+/// The packages of scenarios as a tree below `work` that can be changed into.
+pub(crate) fn tree(store: &Path, kernel: &Kernel, work: &Path) -> Result<PathBuf> {
+    changeable(&Debian::fetch(store, &PACKAGES)?, kernel, work)
+}
+
+fn changeable(debian: &Debian, kernel: &Kernel, work: &Path) -> Result<PathBuf> {
+    let tree = work.join("tree");
+    // Links: the files are those of the packages' tree, which nobody writes to.
+    packages::run(Command::new("cp").arg("-al").args([&debian.path(""), &tree]))?;
+    packages::run(
+        Command::new(workspace().join("vm-tests/guest/scene/tree"))
+            .args([&tree, kernel.tree()])
+            .arg(&kernel.release),
+    )?;
+    Ok(tree)
+}
+
+/// The tree's dracut makes an initrd, in mounts of its own.
+pub(crate) fn dracut(tree: &Path, release: &str, out: &Path, arguments: &[&str]) -> Result<()> {
+    packages::run(
+        Command::new("unshare")
+            .arg("-m")
+            .arg(workspace().join("vm-tests/guest/scene/initrd"))
+            .arg(tree)
+            .arg(release)
+            .arg(out)
+            .args(arguments),
+    )?;
+    Ok(())
 }

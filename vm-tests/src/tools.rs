@@ -274,6 +274,15 @@ fn archive(store: &Path, kernel: &Kernel, debian: &Debian) -> Result<Archive> {
     Ok(archive)
 }
 
+/// Debian's Go Ignition, for what has none of a [`Lab`]'s machines.
+pub fn peer(store: &Path) -> Result<PathBuf> {
+    let tree = store.join("peer");
+    if !tree.exists() {
+        packages::unpack("ignition", &tree)?;
+    }
+    Ok(tree.join(PEER.trim_start_matches('/')))
+}
+
 /// What takes the sleeping out of sgdisk. The linker that made this program makes it.
 fn nosleep(store: &Path) -> Result<PathBuf> {
     let source = store.join(format!("nosleep.{}.c", std::process::id()));

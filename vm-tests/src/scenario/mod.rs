@@ -1,6 +1,7 @@
 //! Scenarios: first boots of a system as Flatcar's is, with the initrd that the repository's own dracut module makes.
 
 mod basics;
+mod bench;
 pub mod computer;
 mod disks;
 mod failures;
@@ -98,6 +99,7 @@ pub fn all() -> Vec<Scenario> {
         machines::SCENARIOS,
         plain::SCENARIOS,
         power::SCENARIOS,
+        bench::SCENARIOS,
     ]
     .concat()
 }
@@ -109,7 +111,7 @@ pub fn named(words: &[String]) -> Result<Vec<Scenario>> {
     for word in words {
         let before = chosen.len();
         chosen.extend(all.iter().copied().filter(|scenario| match word.as_str() {
-            "all" => scenario.name != "root-race",
+            "all" => !["root-race", "bench-boot"].contains(&scenario.name),
             "ci" => scenario.ci,
             name => scenario.name == name,
         }));
