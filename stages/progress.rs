@@ -29,6 +29,8 @@ pub struct Progress {
     pub users_begun: BTreeSet<String>,
     /// Groups likewise
     pub groups_begun: BTreeSet<String>,
+    /// Whether all was done, and only its boot did not go on into the system
+    pub finished: bool,
 }
 
 impl Progress {

@@ -6,14 +6,6 @@ set -eu
 if systemctl --quiet is-active ignition-files.service; then
     exit 0
 fi
-mkdir -p /run/ignition
-if [ ! -e /run/ignition/digest ]; then
-    cat >/run/ignition/digest <<'END'
-ignition: provisioning failed
-error:     the stages of this first boot were not run to their end, and none of them failed:
-           something has stopped a unit that they depend on
-to do:     see journalctl -b -u 'ignition-*' for which was stopped, and boot again
-END
-fi
+# It ends in the emergency target, where ignition-show-digest says what is known.
 echo "ignition-files.service has not been run: this machine is not provisioned" >&2
 exit 1

@@ -85,6 +85,7 @@ install_scripts() {
     inst_script "$moddir/ignition-start-network.sh" /usr/sbin/ignition-start-network
     inst_script "$moddir/ignition-quench.sh" /usr/sbin/ignition-quench
     inst_script "$moddir/ignition-check.sh" /usr/sbin/ignition-check
+    inst_script "$moddir/ignition-forget.sh" /usr/sbin/ignition-forget
     inst_script "$moddir/ignition-show-digest.sh" /usr/sbin/ignition-show-digest
     inst_script "$moddir/ignition-generator" "$systemdutildir/system-generators/ignition-generator"
     # A distribution that has one knows its boot loader.
@@ -100,7 +101,7 @@ install_units() {
         install_unit "ignition-$name.service" ignition-complete.target
     done
     install_unit ignition-remount-sysroot.service ignition-diskful.target
-    for name in setup-pre network quench; do
+    for name in setup-pre network quench forget; do
         install_unit "ignition-$name.service"
     done
     for name in complete diskful subsequent diskful-subsequent; do
@@ -108,8 +109,6 @@ install_units() {
     done
     install_unit boot.mount
     install_unit ignition-digest.service
-    mkdir -p "$initdir$systemdsystemunitdir/emergency.target.wants"
-    ln -sfn ../ignition-digest.service "$initdir$systemdsystemunitdir/emergency.target.wants/ignition-digest.service"
     # Its private /tmp comes after systemd-tmpfiles-setup.service, that after local-fs.target, and the stages come before that.
     inst_simple "$moddir/systemd-resolved.conf" "$systemdsystemunitdir/systemd-resolved.service.d/10-ignition.conf"
 }

@@ -296,7 +296,7 @@ pub static ENGINE: Command<EngineFlags> = Command {
         ),
         (
             "/.ignition-progress",
-            "in the target: there only while a run is unfinished",
+            "in the target: what the stage files has done; gone when the initrd has been left",
         ),
     ],
     environment: &[

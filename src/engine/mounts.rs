@@ -12,7 +12,10 @@ use crate::fetch::Fetcher;
 use crate::plan::{Action, Change, Plan};
 use crate::stages::mount::{self, Wanted};
 use crate::stages::{Phase, PlanError, Stage, umount};
+use crate::sys::devices::RealDevices;
 use crate::sys::sysroot::Sysroot;
+use crate::sys::tool::Tool;
+use crate::sys::{HostFiles, Invocation, Runner};
 use crate::view::{RootPath, View};
 
 /// What later stages must know of the mount stage.
@@ -55,14 +58,15 @@ pub fn mount(
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let all = mount::wanted(job.config);
-    if all.is_empty() {
-        return Ok(());
-    }
-    let devices = stage::devices(job, edges);
     let note = |left| {
         keys.note(left)
             .map_err(|error| Failure::new(Some(job.stage), &error))
     };
+    if all.is_empty() {
+        // That it has begun, too, is to be known later.
+        return note(Left::Kept(Vec::new()));
+    }
+    let devices = stage::devices(job, edges);
     {
         // What would be refused for a later filesystem is refused now, while nothing is mounted.
         let sysroot = stage::open_root(job.stage, root)?;
@@ -116,15 +120,67 @@ pub fn unmount(
     keys: &dyn Keeper,
 ) -> Result<(), Failure> {
     let devices = stage::devices(job, edges);
+    // Of no use for whoever is waiting to unmount, so it is tried whatever comes of it.
+    let left = leave(job, edges, root);
+    let unmounted = unmount_all(job, edges, root, fetcher, keys, &devices);
+    unmounted.and(left)
+}
+
+/// The boot goes on into the system: what another attempt would go on with is of no use any more.
+fn leave(job: &Job<'_>, edges: &Edges, root: &Path) -> Result<(), Failure> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Some(job.stage), error).doing("remove the record of the run, which is done")
+    };
+    let sysroot = stage::open_root(job.stage, root)?;
+    if !progress::read(&sysroot).map_err(|error| failed(&error))?.finished {
+        return Ok(());
+    }
+    // An image is provisioned when the run over it is.
+    if !job.of_image && stays_in_the_initrd(&edges.host, &edges.runner) {
+        tracing::info!("this boot does not go on into the system: the record of the run stays");
+        return Ok(());
+    }
+    progress::forget(&sysroot).map_err(|error| failed(&error))
+}
+
+/// Whether systemd stops this in an initrd for another reason than that the root is switched to: a failure, a reboot.
+fn stays_in_the_initrd(host: &dyn HostFiles, runner: &dyn Runner) -> bool {
+    if !host.exists(Path::new(super::IN_INITRD)).unwrap_or(false) {
+        return false;
+    }
+    let ask = [
+        "show",
+        "--property=Job",
+        "--property=ActiveState",
+        "initrd-switch-root.target",
+    ];
+    let Ok(answer) = runner.run(&Invocation::new(Tool::Systemctl, ask)) else {
+        // Another program is process 1, and runs the stage when it is time to.
+        return false;
+    };
+    let is_going = |line: &[u8]| {
+        line == b"ActiveState=active" || line.strip_prefix(b"Job=").is_some_and(|job| !job.is_empty())
+    };
+    !answer.stdout.split(|byte| *byte == b'\n').any(is_going)
+}
+
+fn unmount_all(
+    job: &Job<'_>,
+    edges: &Edges,
+    root: &Path,
+    fetcher: &dyn Fetcher,
+    keys: &dyn Keeper,
+    devices: &RealDevices,
+) -> Result<(), Failure> {
     let plan = {
         let sysroot = stage::open_root(job.stage, root)?;
-        let probe = stage::probe(job, &sysroot, edges, &devices);
+        let probe = stage::probe(job, &sysroot, edges, devices);
         unmount_plan(job, &text(&sysroot), &probe)?
     };
     // The root itself may be one of them, and must not be held open.
     let sysroot = stage::open_root(job.stage, Path::new("/"))?;
-    let probe = stage::probe(job, &sysroot, edges, &devices);
-    let machine = stage::machine(&sysroot, edges, fetcher, &devices, keys.as_volume_keys());
+    let probe = stage::probe(job, &sysroot, edges, devices);
+    let machine = stage::machine(&sysroot, edges, fetcher, devices, keys.as_volume_keys());
     let mut world = Real::new(&probe, &machine, Record::none(&sysroot));
     world
         .advance(plan)
@@ -171,4 +227,38 @@ fn unmount_plan(job: &Job<'_>, root: &str, view: &dyn View) -> Result<Plan, Fail
 /// Where the root is, as the kernel lists mounts.
 pub(super) fn text(sysroot: &Sysroot) -> String {
     sysroot.resolved_path().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::host::FakeHost;
+    use crate::sys::runner::FakeRunner;
+
+    /// Seen in QEMU: a boot that was cut off, or failed, after the stage files had to be provisioned again, and was refused.
+    #[test]
+    fn the_initrd_is_left_when_the_root_is_about_to_be_switched_to() {
+        let initrd = || FakeHost::new().file(super::super::IN_INITRD, "");
+        for (answer, stays) in [
+            ("Job=91\nActiveState=inactive\n", false),
+            ("Job=\nActiveState=active\n", false),
+            ("ActiveState=active\n", false),
+            // A reboot, or the emergency target.
+            ("Job=\nActiveState=inactive\n", true),
+            ("ActiveState=inactive\n", true),
+            ("", true),
+        ] {
+            let systemd = FakeRunner::new().succeed(answer.as_bytes());
+            assert_eq!(stays_in_the_initrd(&initrd(), &systemd), stays, "{answer}");
+            assert_eq!(
+                systemd.commands(),
+                ["systemctl show --property=Job --property=ActiveState initrd-switch-root.target"]
+            );
+        }
+        let nobody = FakeRunner::new().fail(1, "System has not been booted with systemd");
+        assert!(!stays_in_the_initrd(&initrd(), &nobody));
+        let not_asked = FakeRunner::new();
+        assert!(!stays_in_the_initrd(&FakeHost::new(), &not_asked));
+        assert!(not_asked.commands().is_empty());
+    }
 }

@@ -136,7 +136,8 @@ pub fn run(
         .map_err(|error| Failure::from_advance(stage, Phase::Volumes, &error))?;
     world
         .into_record()
-        .finish()
+        // Where the stage mount has begun in this boot, the stage umount will end it.
+        .finish(job.state.kept_mounts.is_some())
         .map_err(|error| failed(&error).doing("write down that everything is done"))
 }
 
@@ -382,6 +383,11 @@ fn refuse_another(unfinished: &Progress, config: Digest, rerun: Rerun) -> Result
 fn say_unfinished(unfinished: &Progress, config: Digest) {
     match unfinished.config {
         None => {}
+        Some(before) if before == config && unfinished.finished => {
+            crate::log::notice(
+                &"an earlier run was done, and its boot did not come to its end; what it made is kept",
+            );
+        }
         Some(before) if before == config => {
             crate::log::notice(&"an earlier run did not finish; continuing where it left off");
         }

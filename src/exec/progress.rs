@@ -16,6 +16,7 @@
 //! appending /etc/hosts <sha512> 20   likewise; its first 20 bytes were there before
 //! made-user caddy                    created
 //! made-group docker                  created
+//! finished                           all is done; the initrd has not been left
 //! ```
 
 use std::ffi::{OsStr, OsString};
@@ -32,6 +33,10 @@ const HEADER: &str = "ignition-rs progress 1 ";
 
 /// Of the mount stage, which begins no run: its lines stand without a header, too.
 const MOUNT_DIRECTORY: &str = "mount-directory";
+
+/// The last line of a run that is done, while its boot may still be cut off or fail: the flag of the first boot is there until
+/// the initrd is left, so the run may be asked for again.
+const FINISHED: &str = "finished";
 
 /// Larger than the record of a config with 100,000 files.
 const RECORD_MAX: u64 = 64 << 20;
@@ -58,6 +63,7 @@ pub fn parse(bytes: &[u8]) -> Progress {
             if let Some(config) = Digest::from_hex(config) {
                 progress.set_aside();
                 progress.config = Some(config);
+                progress.finished = false;
             }
             continue;
         }
@@ -69,6 +75,7 @@ pub fn parse(bytes: &[u8]) -> Progress {
         if progress.config.is_none() {
             return Progress::default();
         }
+        progress.finished = line == FINISHED;
         match words.as_slice() {
             ["file", path] => {
                 progress.files.entry(decode_path(path)).or_default();
@@ -196,14 +203,16 @@ impl<'a> Record<'a> {
         self.add(&format!("made-group {}\n", encode(OsStr::new(name))), true)
     }
 
-    /// Removes the record: the run has succeeded. What it did must be durable before.
-    pub fn finish(self) -> Result<(), SysrootError> {
-        let path = RootPath::from(PROGRESS_PATH);
-        if self.kept && self.root.node(&path)?.is_some() {
-            self.root.remove_tree(&path)?;
-            self.root.sync_directory(&RootPath::root())?;
+    /// The run has succeeded; what it did must be durable before. The record goes, unless a later stage will remove it
+    /// ([`forget`]) when nothing can ask for this run again.
+    pub fn finish(mut self, until_the_initrd_is_left: bool) -> Result<(), SysrootError> {
+        if !self.kept || self.root.node(&RootPath::from(PROGRESS_PATH))?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        if until_the_initrd_is_left {
+            return self.add(&format!("{FINISHED}\n"), true);
+        }
+        remove(self.root)
     }
 
     fn add(&mut self, lines: &str, durable: bool) -> Result<(), SysrootError> {
@@ -229,6 +238,20 @@ impl<'a> Record<'a> {
             }
         })
     }
+}
+
+/// Removes the record of a run that is done. One of a run that is not stays.
+pub fn forget(root: &Sysroot) -> Result<(), SysrootError> {
+    if read(root)?.finished {
+        remove(root)
+    } else {
+        Ok(())
+    }
+}
+
+fn remove(root: &Sysroot) -> Result<(), SysrootError> {
+    root.remove_tree(&RootPath::from(PROGRESS_PATH))?;
+    root.sync_directory(&RootPath::root())
 }
 
 /// Records, durably, directories that the mount stage is about to make. Its state is gone with the boot; should a later
@@ -351,6 +374,21 @@ mod tests {
         assert!(progress.intends(&"/n".into()) && progress.made(&"/n".into()));
         assert!(progress.directories.contains(&"/n2".into()) && progress.made(&"/n2".into()));
         assert_eq!(progress.mount_directories, ["/m n".into()].into());
+        for (more, finished) in [
+            ("", false),
+            ("\nfinished\n", true),
+            // Torn, or gone on with.
+            ("\nfinished", false),
+            ("\nfinished\nfile /x\n", false),
+            ("\nfinished\nmount-directory /x\n", true),
+        ] {
+            assert_eq!(
+                parse(format!("{whole}{more}").as_bytes()).finished,
+                finished,
+                "{more:?}"
+            );
+        }
+        assert!(!parse(b"finished\n").finished, "no run has begun");
         let mounts_only = parse(b"mount-directory /m\n");
         assert!(!mounts_only.is_some() && mounts_only.mount_directories.len() == 1);
         assert_eq!(progress.wrote(&"/a b".into()), &[], "the last line is torn");

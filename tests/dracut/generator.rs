@@ -35,7 +35,8 @@ fn silent(ran: &Ran) {
 }
 
 /// What is not about the vendor of the machine, on one with a root on a disk.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 9] = [
+    "emergency.target.wants/ignition-digest.service",
     "ignition-complete.target.requires/ignition-diskful.target",
     "ignition-complete.target.requires/initrd-setup-root-after-ignition.service",
     "ignition-complete.target.requires/initrd-setup-root.service",
@@ -45,12 +46,13 @@ const FIRST: [&str; 8] = [
     "initrd.target.requires/disk-uuid.service",
     "initrd.target.requires/ignition-complete.target",
 ];
-const LATER: [&str; 5] = [
+const LATER: [&str; 6] = [
     "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
     "ignition-subsequent.target.requires/initrd-setup-root-after-ignition.service",
     "ignition-subsequent.target.requires/initrd-setup-root.service",
     "initrd.target.requires/disk-uuid.service",
     "initrd.target.requires/ignition-subsequent.target",
+    "initrd.target.wants/ignition-forget.service",
 ];
 const QUENCH: &str = "initrd.target.requires/ignition-quench.service";
 
@@ -235,6 +237,7 @@ fn where_flatcars_other_modules_are_not_nothing_asks_for_them() {
         (
             "ignition.firstboot ignition.platform.id=digitalocean flatcar.oem.id=digitalocean",
             &[
+                "emergency.target.wants/ignition-digest.service",
                 "ignition-complete.target.requires/ignition-diskful.target",
                 "initrd-cleanup.service.d/10-ignition.conf",
                 "initrd.target.requires/ignition-complete.target",
@@ -245,6 +248,7 @@ fn where_flatcars_other_modules_are_not_nothing_asks_for_them() {
             &[
                 "ignition-subsequent.target.requires/ignition-diskful-subsequent.target",
                 "initrd.target.requires/ignition-subsequent.target",
+                "initrd.target.wants/ignition-forget.service",
             ],
         ),
     ] {

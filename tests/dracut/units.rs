@@ -127,6 +127,7 @@ fn every_unit_is_of_an_initrd_and_fails_into_the_emergency_target() {
                 | "flatcar-openstack-hostname.service"
                 | "ignition-network.service"
                 | "ignition-digest.service"
+                | "ignition-forget.service"
         );
         if unit.name.ends_with(".service") && !may_fail {
             assert_eq!(unit.line("OnFailure"), "emergency.target", "{}", unit.name);
@@ -321,7 +322,6 @@ impl Units {
             "ignition-diskful.target",
             "ignition-remount-sysroot.service",
         );
-        units.link("wants", "emergency.target", "ignition-digest.service");
         units.unit(
             "sysroot.mount",
             "[Unit]\nBefore=initrd-root-fs.target\n[Mount]\nWhat=/dev/disk/by-label/ROOT\nWhere=/sysroot\n",
@@ -349,6 +349,7 @@ impl Units {
     fn first_boot(&self) {
         self.link("requires", "initrd.target", "ignition-complete.target");
         self.link("requires", "initrd.target", "ignition-quench.service");
+        self.link("wants", "emergency.target", "ignition-digest.service");
         self.link("requires", "ignition-complete.target", "ignition-diskful.target");
     }
 

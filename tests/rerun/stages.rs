@@ -20,18 +20,26 @@ pub(super) fn mode(path: &Path) -> u32 {
 /// One boot: all stages, up to the first that fails; what is mounted then is unmounted, as by a reboot. The root, as it is
 /// with all mounts, is copied to `end` if nothing fails.
 fn boot(root: &Root, config: &Value) -> Ran {
+    attempt(root, config, true)
+}
+
+/// The same, and whether the initrd is left in the end; else the machine is off before it is.
+fn attempt(root: &Root, config: &Value, leaves: bool) -> Ran {
     let path = root.file_beside("config.ign", config.to_string());
     let ignition = root.beside().join("ignition");
     if !ignition.exists() {
         std::os::unix::fs::symlink(BINARY, &ignition).unwrap();
     }
+    let last = if leaves { "stage umount" } else { "" };
     let script = format!(
         "run=$(mktemp -d {beside}/tmp/run.XXXXXX)\n\
-         for stage in fetch kargs disks mount files; do\n\
-           {ignition} -platform file -stage $stage -root {root} -log-to-stdout -config-cache $run/cache \
+         stage() {{\n\
+           {ignition} -platform file -stage $1 -root {root} -log-to-stdout -config-cache $run/cache \
              -neednet $run/neednet -state-file $run/state || exit 1\n\
-         done\n\
-         rm -rf {beside}/end; cp -a {root} {beside}/end\n",
+         }}\n\
+         for stage in fetch kargs disks mount files; do stage $stage; done\n\
+         rm -rf {beside}/end; cp -a {root} {beside}/end; rm -f {beside}/end/.ignition-progress\n\
+         {last}\n",
         beside = root.beside().display(),
         ignition = ignition.display(),
         root = root.path().display(),
@@ -47,6 +55,50 @@ fn boot(root: &Root, config: &Value) -> Ran {
 
 fn end(root: &Root) -> Snapshot {
     Snapshot::of(&root.beside().join("end"), Look::Outcome)
+}
+
+/// Seen in QEMU: the power was cut after the stage files and before the flag of the first boot was removed. The machine was asked to
+/// do it again, found its own files, and was refused for ever.
+#[test]
+fn a_boot_that_is_cut_off_after_its_last_stage_goes_on() {
+    if !crate::support::programs::privileged() {
+        return;
+    }
+    let wanted = config(json!({
+        "passwd": {"users": [{"name": "web", "uid": 2000, "sshAuthorizedKeys": ["ssh-ed25519 A"]}]},
+        "storage": {"files": [
+            {"path": "/etc/once", "contents": {"source": "data:,once"}},
+            {"path": "/etc/hosts", "append": [{"source": "data:,10.0.0.1%20x%0A"}]},
+        ]},
+        "systemd": {"units": [{"name": "a.service", "enabled": true, "contents": "[Service]\nExecStart=/bin/true\n"}]},
+    }));
+    let fresh = Root::system();
+    boot(&fresh, &wanted).expect_code(0);
+    assert!(!fresh.at(".ignition-progress").exists(), "the initrd was left");
+    let root = Root::system();
+    for number in 0..3 {
+        let ran = attempt(&root, &wanted, false);
+        ran.expect_code(0);
+        assert_eq!(
+            ran.stdout.contains("an earlier run was done"),
+            number > 0,
+            "{ran}"
+        );
+        assert!(read(&root.at(".ignition-progress")).ends_with("finished\n"));
+        end(&fresh).assert_same(&end(&root), "cut off after its last stage");
+    }
+    let result: Value = serde_json::from_str(&read(&root.at("etc/.ignition-result.json"))).unwrap();
+    assert!(result.get("previousReport").is_none(), "{result}");
+    // Another config counts, as after any attempt.
+    let mut changed = wanted.clone();
+    changed["storage"]["files"][0]["contents"]["source"] = json!("data:,twice");
+    boot(&root, &changed).expect_code(0);
+    assert_eq!(read(&root.at("etc/once")), "twice");
+    assert!(!root.at(".ignition-progress").exists());
+    // The machine has been up: what is there is nobody's.
+    let ran = attempt(&root, &wanted, false);
+    ran.expect_code(1);
+    assert!(ran.stderr.contains("is there already, at /etc/once"), "{ran}");
 }
 
 /// The state of the mount stage is gone with the boot. A home that it made must become the user's all the same.

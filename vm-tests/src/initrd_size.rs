@@ -93,7 +93,7 @@ fn measure(
     let make = |name: &str, more: &str| -> Result<PathBuf> {
         let out = work.join(name);
         let arguments: Vec<&str> = OPTIONS.split(' ').chain(more.split_whitespace()).collect();
-        scene::dracut(&tree, &kernel.release, &out, ["auto", ""], &arguments)?;
+        scene::dracut(&tree, &kernel.release, &out, &arguments)?;
         Ok(out)
     };
     // Each in mounts of its own

@@ -9,7 +9,7 @@ use crate::debian::{Debian, keep_used, key};
 use crate::{Archive, Doing as _, Kernel, Result, base, packages, workspace};
 
 /// In the initrd and in the booted system; both are made of one tree.
-const PACKAGES: [&str; 51] = [
+const PACKAGES: [&str; 52] = [
     "base-files",
     "base-passwd",
     "bash",
@@ -17,6 +17,7 @@ const PACKAGES: [&str; 51] = [
     "ca-certificates",
     "clevis",
     "clevis-luks",
+    "clevis-systemd",
     "clevis-tpm2",
     "coreutils",
     "cpio",
@@ -66,13 +67,57 @@ const PACKAGES: [&str; 51] = [
 /// dracut's modules. As in Flatcar, none of its shell hooks: systemd alone mounts ROOT and `/usr`.
 const MODULES: &str = "bash systemd systemd-initrd systemd-journald systemd-modules-load systemd-sysctl systemd-sysusers \
                        systemd-tmpfiles systemd-udevd systemd-networkd systemd-resolved dbus-daemon dbus kernel-network-modules tpm2-tss \
-                       qemu fs-lib udev-rules dm btrfs usr-generator ignition vm-tests";
+                       qemu fs-lib udev-rules dm btrfs usr-generator ignition vm-tests vm-tests-flatcar";
 
 /// Modules of the kernel.
 const DRIVERS: &str = "qemu_fw_cfg virtio virtio_ring virtio_pci virtio_blk virtio_scsi sd_mod sr_mod cdrom virtio_net \
                        virtio_console virtio_rng ext4 xfs btrfs vfat fat nls_ascii nls_cp437 nls_iso8859-1 nls_utf8 isofs udf squashfs \
                        overlay loop dm_mod dm_crypt dm_verity md_mod raid0 raid1 raid456 efivarfs crc32c_generic crc32c-intel xts cbc \
                        aesni-intel sha256_generic algif_hash algif_skcipher tpm_crb tpm_tis";
+
+/// Of the file systems, modules of the kernel too.
+const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
+
+/// Whose initrd and disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// As Flatcar has them
+    Flatcar,
+    /// What dracut makes when it is told no more than to add the module, and a disk with one file system
+    Plain,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flatcar => "flatcar",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// Modules of dracut that are the harness's.
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Flatcar => &["10usr-generator", "60vm-tests", "61vm-tests-flatcar"],
+            Self::Plain => &["60vm-tests"],
+        }
+    }
+
+    /// What dracut is told.
+    fn arguments(self) -> Vec<&'static str> {
+        match self {
+            Self::Flatcar => vec![
+                "--modules",
+                MODULES,
+                "--drivers",
+                DRIVERS,
+                "--filesystems",
+                FILESYSTEMS,
+            ],
+            Self::Plain => vec!["--add", "ignition vm-tests"],
+        }
+    }
+}
 
 /// What scenarios boot.
 #[derive(Clone, Debug)]
@@ -87,6 +132,7 @@ pub struct Scene {
     pub program: PathBuf,
     /// The disk that every machine begins with a copy of
     pub image: PathBuf,
+    made: Made,
 }
 
 impl Scene {
@@ -101,23 +147,16 @@ impl Scene {
             content(&guest.join("scene/tree"))?,
             include_str!("scene.rs"),
         ));
-        let image_key = key(&(&tree, content(&guest)?));
-        let initrd_key = key(&(&image_key, content(&module)?));
         let made = Made {
-            store,
-            kernel,
-            debian: &debian,
-            guest: &guest,
-            module: &module,
-            binary,
+            store: store.to_path_buf(),
+            kernel: kernel.clone(),
+            debian,
+            tree,
+            guest,
+            module,
+            binary: binary.to_path_buf(),
         };
-        let image = store.join(format!("image.{image_key}.raw"));
-        let initrd = store.join(format!("initrd.{initrd_key}"));
-        if !image.exists() || !initrd.exists() {
-            made.make(&image, &initrd)?;
-        }
-        keep_used(store, "image.", &image, "")?;
-        keep_used(store, "initrd.", &initrd, "")?;
+        let (image, initrd) = made.get(Kind::Flatcar)?;
         let archive = scratch.join("binary.cpio");
         let program = stripped(binary, scratch)?;
         let mut only = Archive::new();
@@ -129,7 +168,13 @@ impl Scene {
             binary: archive,
             program,
             image,
+            made,
         })
+    }
+
+    /// Disk and initrd of a distribution that is not Flatcar.
+    pub fn plain(&self) -> Result<(PathBuf, PathBuf)> {
+        self.made.get(Kind::Plain)
     }
 }
 
@@ -170,43 +215,59 @@ fn content(path: &Path) -> Result<Vec<(String, u32, Vec<u8>)>> {
 }
 
 /// From what initrd and image are made.
-struct Made<'a> {
-    store: &'a Path,
-    kernel: &'a Kernel,
-    debian: &'a Debian,
-    guest: &'a Path,
-    module: &'a Path,
-    binary: &'a Path,
+#[derive(Clone, Debug)]
+struct Made {
+    store: PathBuf,
+    kernel: Kernel,
+    debian: Debian,
+    /// What decides about the tree
+    tree: String,
+    guest: PathBuf,
+    module: PathBuf,
+    binary: PathBuf,
 }
 
-impl Made<'_> {
-    fn make(&self, image: &Path, initrd: &Path) -> Result<()> {
+impl Made {
+    /// Image and initrd, from the store if they are there.
+    fn get(&self, kind: Kind) -> Result<(PathBuf, PathBuf)> {
+        let image_key = key(&(&self.tree, kind, content(&self.guest)?));
+        let initrd_key = key(&(&image_key, content(&self.module)?));
+        let image = self.store.join(format!("image.{image_key}.raw"));
+        let initrd = self.store.join(format!("initrd.{initrd_key}"));
+        if !image.exists() || !initrd.exists() {
+            self.make(kind, &image, &initrd)?;
+        }
+        keep_used(&self.store, "image.", &image, "")?;
+        keep_used(&self.store, "initrd.", &initrd, "")?;
+        Ok((image, initrd))
+    }
+
+    fn make(&self, kind: Kind, image: &Path, initrd: &Path) -> Result<()> {
         // One process at a time; the other finds it made.
         let lock = self.store.join("scene.lock");
         let file = File::create(&lock).doing(lock.display())?;
         file.lock().doing(lock.display())?;
         let work = self.store.join(format!("scene.{}", std::process::id()));
         std::fs::create_dir_all(&work).doing(work.display())?;
-        let made = self.make_in(&work, image, initrd);
+        let made = self.make_in(kind, &work, image, initrd);
         std::fs::remove_dir_all(&work).doing(work.display())?;
         made
     }
 
-    fn make_in(&self, work: &Path, image: &Path, initrd: &Path) -> Result<()> {
+    fn make_in(&self, kind: Kind, work: &Path, image: &Path, initrd: &Path) -> Result<()> {
         let scripts = self.guest.join("scene");
-        let tree = changeable(self.debian, self.kernel, work)?;
+        let tree = changeable(&self.debian, &self.kernel, work)?;
         let guest = work.join("guest");
         packages::run(Command::new("cp").arg("-a").args([&scripts, &guest]))?;
         std::fs::copy(self.guest.join("lib"), guest.join("usr/lib/vm-tests/lib"))?;
         if !image.exists() {
             eprintln!("making {}", image.display());
             let part = work.join("image");
-            packages::run(Command::new(scripts.join("image")).args([
-                &tree,
-                &guest,
-                &work.join("image.d"),
-                &part,
-            ]))?;
+            packages::run(
+                Command::new(scripts.join("image"))
+                    .args([&tree, &guest, &work.join("image.d"), &part])
+                    .arg(kind.name()),
+            )?;
             std::fs::rename(&part, image).doing(image.display())?;
         }
         if !initrd.exists() {
@@ -215,9 +276,9 @@ impl Made<'_> {
             packages::run(
                 Command::new("cp")
                     .arg("-a")
-                    .args([self.module, &modules.join("53ignition")]),
+                    .args([&self.module, &modules.join("53ignition")]),
             )?;
-            for own in ["10usr-generator", "60vm-tests"] {
+            for own in kind.modules() {
                 packages::run(Command::new("cp").arg("-a").arg(guest.join(own)).arg(&modules))?;
             }
             packages::run(
@@ -228,9 +289,9 @@ impl Made<'_> {
             )?;
             // For its libraries; each run brings its own.
             let there = tree.join(base::BINARY.trim_start_matches('/'));
-            packages::run(Command::new("install").arg("-m755").arg(self.binary).arg(&there))?;
+            packages::run(Command::new("install").arg("-m755").arg(&self.binary).arg(&there))?;
             let part = work.join("initrd");
-            dracut(&tree, &self.kernel.release, &part, [MODULES, DRIVERS], &[])?;
+            dracut(&tree, &self.kernel.release, &part, &kind.arguments())?;
             std::fs::rename(&part, initrd).doing(initrd.display())?;
         }
         Ok(())
@@ -254,8 +315,8 @@ fn changeable(debian: &Debian, kernel: &Kernel, work: &Path) -> Result<PathBuf> 
     Ok(tree)
 }
 
-/// The tree's dracut makes an initrd, in mounts of its own. `what` is modules of dracut and drivers.
-pub(crate) fn dracut(tree: &Path, release: &str, out: &Path, what: [&str; 2], more: &[&str]) -> Result<()> {
+/// The tree's dracut makes an initrd, in mounts of its own.
+pub(crate) fn dracut(tree: &Path, release: &str, out: &Path, arguments: &[&str]) -> Result<()> {
     packages::run(
         Command::new("unshare")
             .arg("-m")
@@ -263,8 +324,7 @@ pub(crate) fn dracut(tree: &Path, release: &str, out: &Path, what: [&str; 2], mo
             .arg(tree)
             .arg(release)
             .arg(out)
-            .args(what)
-            .args(more),
+            .args(arguments),
     )?;
     Ok(())
 }

@@ -18,6 +18,9 @@ pub const FW_CFG: &str = "opt/org.flatcar-linux/config";
 pub(super) const ARGUMENTS: &str = "quiet loglevel=4 systemd.show_status=0 rootflags=rw mount.usrflags=ro mount.usr=PARTLABEL=USR-A \
                          mount.usrfstype=squashfs root=LABEL=ROOT";
 
+/// What another distribution's boot loader gives it.
+const PLAIN: &str = "quiet loglevel=4 systemd.show_status=0 root=LABEL=root rw";
+
 /// What a machine is given that boots by the network.
 const IN_RAM: &str = "quiet loglevel=4 systemd.show_status=0";
 
@@ -39,6 +42,17 @@ pub const CHANGES: (&str, &str) = (
     "",
 );
 
+/// What boots a computer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A boot loader that does what Flatcar's does
+    Flatcar,
+    /// One that knows of no flag
+    Loader,
+    /// The network
+    Network,
+}
+
 /// A computer.
 #[derive(Clone, Debug)]
 pub struct Computer<'a> {
@@ -49,8 +63,7 @@ pub struct Computer<'a> {
     disks: Vec<Disk>,
     machine: Machine,
     arguments: Vec<String>,
-    /// Whether it boots by a boot loader and not by the network
-    installed: bool,
+    boots_by: By,
     fw_cfg: Vec<(String, Vec<u8>)>,
     boots: u32,
 }
@@ -67,10 +80,20 @@ pub struct Boot {
 impl<'a> Computer<'a> {
     /// A computer with the base image on its disk. Its name is that of the scenario, unless that has several.
     pub fn new(play: &'a Play, name: &str) -> Result<Self> {
+        Self::with_system(play, name, By::Flatcar, &play.scene.image, &play.scene.initrd)
+    }
+
+    /// The same with a system that is not Flatcar's, in an initrd of dracut's own making.
+    pub fn plain(play: &'a Play, name: &str) -> Result<Self> {
+        let (image, initrd) = play.scene.plain()?;
+        Self::with_system(play, name, By::Loader, &image, &initrd)
+    }
+
+    fn with_system(play: &'a Play, name: &str, boots_by: By, image: &Path, initrd: &Path) -> Result<Self> {
         let directory = play.directory.join(name);
         std::fs::create_dir_all(&directory).doing(directory.display())?;
-        let system = Disk::copy_of("system", &play.scene.image).make(&directory)?;
-        let machine = Machine::system(&play.scene.kernel, &play.scene.initrd)
+        let system = Disk::copy_of("system", image).make(&directory)?;
+        let machine = Machine::system(&play.scene.kernel, initrd)
             .initrd(&play.scene.binary)
             .timeout(Duration::from_secs(1800))
             .cpu_limit(Duration::from_secs(300))
@@ -82,7 +105,7 @@ impl<'a> Computer<'a> {
             disks: Vec::new(),
             machine,
             arguments: Vec::new(),
-            installed: true,
+            boots_by,
             fw_cfg: Vec::new(),
             boots: 0,
         })
@@ -119,7 +142,7 @@ impl<'a> Computer<'a> {
     /// The same booted by the network: these arguments alone, and `/usr` in an archive of its own.
     #[must_use]
     pub fn in_ram(mut self, arguments: &[&str], usr: &Path) -> Self {
-        self.installed = false;
+        self.boots_by = By::Network;
         self.arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
         self.with(|machine| machine.initrd(usr).memory(1536))
     }
@@ -189,6 +212,14 @@ impl<'a> Computer<'a> {
         must(set, "cannot set the flag")
     }
 
+    /// Removes the flag.
+    pub fn clear_flag(&self) -> Result<()> {
+        must(
+            self.mtool("mdel", &["::/flatcar/first_boot"])?,
+            "cannot remove the flag",
+        )
+    }
+
     /// A directory on the EFI system partition.
     pub fn esp_directory(&self, path: &str) -> Result<()> {
         must(self.mtool("mmd", &[path])?, format!("cannot make {path}"))
@@ -251,14 +282,13 @@ impl<'a> Computer<'a> {
         emergency: &str,
         change: impl FnOnce(Machine) -> Machine,
     ) -> Result<Boot> {
-        let (flag, words) = if self.installed {
-            self.loader()?
-        } else {
-            (false, Vec::new())
+        let (fixed, (flag, words)) = match self.boots_by {
+            By::Flatcar => (ARGUMENTS, self.loader()?),
+            By::Loader => (PLAIN, Default::default()),
+            By::Network => (IN_RAM, Default::default()),
         };
         self.boots += 1;
         let mut machine = self.machine.clone();
-        let fixed = if self.installed { ARGUMENTS } else { IN_RAM };
         for word in fixed.split_whitespace() {
             machine = machine.argument(word);
         }
@@ -338,12 +368,38 @@ impl<'a> Computer<'a> {
 
     /// A boot that must end in the emergency target with the flag kept; each of `texts` must be in the digest that both consoles show.
     pub fn failing_boot(&mut self, texts: &[&str], emergency: &str) -> Result<Boot> {
-        let arguments = "console=hvc1 console=ttyS0";
+        let boot = self.failing_boot_with(texts, emergency, |machine| machine)?;
+        must(self.flag()?, "the flag is gone after a failure")?;
+        Ok(boot)
+    }
+
+    /// The same with the machine of this boot changed, and without a look at the flag.
+    pub fn failing_boot_with(
+        &mut self,
+        texts: &[&str],
+        emergency: &str,
+        change: impl FnOnce(Machine) -> Machine,
+    ) -> Result<Boot> {
         let boot = self.run("", emergency, |machine| {
-            machine.two_consoles().argument(arguments)
+            change(machine.two_consoles().argument("console=hvc1 console=ttyS0"))
         })?;
         boot.failed(texts).doing(self.name_of_boot())?;
-        must(self.flag()?, "the flag is gone after a failure")?;
+        Ok(boot)
+    }
+
+    /// A boot that is no first one and ends in the emergency target: nothing of the product may say anything.
+    pub fn silent_emergency(&mut self) -> Result<Boot> {
+        let boot = self.run("", "", |machine| {
+            machine.argument("rd.systemd.unit=emergency.target")
+        })?;
+        let why = self.name_of_boot();
+        must(boot.text("why").doing(&why)?.trim() == "emergency", "it came up").doing(&why)?;
+        boot.idle().doing(&why)?;
+        must(
+            !boot.job.console.contains(DIGEST),
+            "a later boot shows the digest of a first one",
+        )
+        .doing(&why)?;
         Ok(boot)
     }
 
@@ -423,7 +479,10 @@ impl Boot {
     /// What every run that went well leaves: the result file, to the byte but for the moment.
     pub fn provisioned(&self, user_config: bool) -> Result<()> {
         must(
-            self.flag || self.text("journal")?.contains("flatcar.first_boot="),
+            self.flag
+                || ["flatcar.first_boot=", "ignition.firstboot"]
+                    .iter()
+                    .any(|word| self.text("journal").is_ok_and(|journal| journal.contains(word))),
             "no first boot was asked for",
         )?;
         let result = self.text("result")?;

@@ -104,7 +104,8 @@ pub(super) const CONFIG: &str = r##"{
   ]}
 }"##;
 
-const QUESTIONS: &[(&str, &str)] = &[
+/// What is to be seen of it at every boot, but for the labels of Flatcar's partitions.
+pub(super) const QUESTIONS: &[(&str, &str)] = &[
     (
         "for at in /srv/raid /srv/secret /srv/btrfs /srv/btrfs/xfs /srv/vfat /var/lib/rest; do findmnt -no FSTYPE $at; done | tr '\\n' ' '",
         "ext4 ext4 btrfs xfs vfat ext4",
@@ -139,10 +140,15 @@ const QUESTIONS: &[(&str, &str)] = &[
         "crypt 128M\ndata-btrfs 256M\ndata-vfat 64M\ndata-xfs 320M\nraid-1 128M\nraid-2 128M\nrest 959M\nswap 64M",
     ),
     (
-        "for n in RAID HIDDEN BTRFS XFS VFAT SWAP REST ROOT OEM EFI-SYSTEM; do [ -e /dev/disk/by-label/$n ] || echo $n; done",
+        "for n in RAID HIDDEN BTRFS XFS VFAT SWAP REST; do [ -e /dev/disk/by-label/$n ] || echo $n; done",
         "",
     ),
 ];
+
+const LABELS: (&str, &str) = (
+    "for n in ROOT OEM EFI-SYSTEM; do [ -e /dev/disk/by-label/$n ] || echo $n; done",
+    "",
+);
 
 /// The machine with that config, in so much memory.
 pub(super) fn disks(play: &Play, memory: u32) -> Result<()> {
@@ -150,7 +156,8 @@ pub(super) fn disks(play: &Play, memory: u32) -> Result<()> {
         .config(CONFIG)
         .disk("data", 2048)?
         .with(|machine| machine.memory(memory));
-    computer.first_boot(QUESTIONS)?;
+    let questions = [QUESTIONS, &[LABELS]].concat();
+    computer.first_boot(&questions)?;
     let label = Label::read(&computer.image("data"), 512)?;
     let table = label.sound().ok_or("the tables of the data disk are not sound")?;
     must(table.partitions.len() == 8, format!("{:?}", table.partitions))?;
@@ -160,7 +167,7 @@ pub(super) fn disks(play: &Play, memory: u32) -> Result<()> {
             .is_some_and(|partition| partition.type_guid == "A19D880F-05FC-4D3B-A006-743F0F84911E"),
         "partition 2 has another type",
     )?;
-    computer.later_boot(QUESTIONS)?;
+    computer.later_boot(&questions)?;
     Ok(())
 }
 

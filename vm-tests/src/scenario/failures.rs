@@ -1,5 +1,6 @@
 //! First boots that fail: each ends in the emergency target, with a digest on both consoles, and keeps the flag.
 
+use super::computer::CHANGES;
 use super::server::Server;
 use super::{Computer, Play, Scenario};
 use crate::Result;
@@ -32,12 +33,42 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "stopped-stage",
-        shows: "a unit that the stages depend on is stopped: no machine is booted that is not provisioned",
-        // Passed, and failed once: where a dependency leads to the emergency target first, there is no digest.
-        ci: false,
+        shows: "a unit that the stages depend on is stopped: no machine is booted that is not provisioned; a later boot says nothing",
+        ci: true,
         play: stopped,
     },
+    Scenario {
+        name: "late-failure",
+        shows: "a unit fails after the stages, before the flag is removed: the next boot goes on with what is there",
+        ci: false,
+        play: late,
+    },
 ];
+
+fn late(play: &Play) -> Result<()> {
+    let mut computer = Computer::new(play, "computer")?.config(
+        r#"{"ignition": {"version": "3.3.0"},
+  "storage": {"files": [{"path": "/etc/new", "contents": {"source": "data:,new"}},
+    {"path": "/etc/hosts", "append": [{"source": "data:,10.0.0.1%20once%0A"}]}]},
+  "systemd": {"units": [{"name": "shipped.service", "enabled": true}]}}"#,
+    );
+    // Somebody reboots: the stage umount is run, and not because the root is switched to.
+    let emergency =
+        "step stop systemctl stop ignition-mount.service\nstep record tail -n 1 /sysroot/.ignition-progress";
+    let boot = computer.run("", emergency, |machine| machine.argument("vm-tests.fail"))?;
+    must(boot.text("why")?.trim() == "emergency", "it came up")?;
+    must(boot.job.step("stop")?.code == 0, boot.job.step("stop")?.stderr)?;
+    let last = boot.job.step("record")?.stdout;
+    must(last.trim() == "finished", format!("the record ends with {last}"))?;
+    must(computer.flag()?, "the flag is gone after a failure")?;
+    computer.first_boot(&[
+        ("cat /etc/new; grep -c once /etc/hosts", "new1"),
+        ("systemctl is-active shipped.service", "active"),
+        CHANGES,
+    ])?;
+    computer.later_boot(&[("cat /etc/new", "new")])?;
+    Ok(())
+}
 
 /// To systemd that is no failure: it would go on without the stages.
 fn stopped(play: &Play) -> Result<()> {
@@ -45,6 +76,14 @@ fn stopped(play: &Play) -> Result<()> {
         .config(r#"{"ignition": {"version": "3.3.0"}}"#)
         .argument("vm-tests.stop");
     computer.failing_boot(&["were not run to their end"], "")?;
+    // No stage at all has been run, and none has failed.
+    computer.failing_boot_with(
+        &["were not run to their end", "failed units: none"],
+        "",
+        |machine| machine.argument("rd.systemd.unit=emergency.target"),
+    )?;
+    computer.clear_flag()?;
+    computer.silent_emergency()?;
     Ok(())
 }
 

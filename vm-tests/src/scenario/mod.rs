@@ -6,6 +6,7 @@ pub mod computer;
 mod disks;
 mod failures;
 mod machines;
+mod plain;
 mod power;
 mod rerun;
 mod server;
@@ -96,6 +97,7 @@ pub fn all() -> Vec<Scenario> {
         failures::SCENARIOS,
         sources::SCENARIOS,
         machines::SCENARIOS,
+        plain::SCENARIOS,
         power::SCENARIOS,
         bench::SCENARIOS,
     ]

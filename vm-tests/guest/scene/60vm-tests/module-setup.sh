@@ -1,48 +1,21 @@
 #!/bin/bash
-# What Flatcar's initrd has around its Ignition module, as far as a boot needs it, and what the harness needs to see it.
+# What the harness needs to see an initrd.
 
 check() { return 255; }
 
 depends() { echo systemd; }
 
 install() {
-  inst_multiple bash basename cat chmod chown chroot cp cut dirname dmesg find grep head ln ls mkdir mktemp mount mountpoint mv rm rmdir sed setsid \
-    sleep sort stat sync systemd-tmpfiles tail tar touch tr true umount uniq wc
-  inst_script "$moddir/initrd-setup-root" /usr/sbin/initrd-setup-root
-  for unit in initrd-setup-root.service initrd-setup-root-after-ignition.service vm-tests-stop.service; do
+  inst_multiple bash basename cat chmod cut dirname dmesg find grep head ls mkdir modprobe mount mv rm sed setsid sleep sort stat sync tail tar \
+    touch tr true umount uniq wc
+  for unit in vm-tests-stop.service vm-tests-fail.service; do
     inst_simple "$moddir/$unit" "$systemdsystemunitdir/$unit"
     $SYSTEMCTL -q --root "$initdir" enable "$unit"
   done
-  # Flatcar's network and arrays: networkd is there and starts when something asks for it; udev knows arrays and assembles none.
-  for unit in systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-resolved.service; do
-    $SYSTEMCTL -q --root "$initdir" disable "$unit" || :
-  done
-  inst_simple "$moddir/zz-default.network" /usr/lib/systemd/network/zz-default.network
-  inst_multiple -o mdadm dmsetup cryptsetup btrfs mke2fs
-  inst_rules 63-md-raid-arrays.rules
   inst_libdir_file "libgcc_s.so*"
-  inst_simple /etc/ssl/certs/ca-certificates.crt
-  # For what is mounted from a file.
-  mkdir -p "$initdir/etc/modules-load.d"
-  echo loop >"$initdir/etc/modules-load.d/vm-tests.conf"
   # The harness's part of the system, which tree/ has from guest/scene/usr.
   for file in lib/vm-tests/agent lib/vm-tests/lib lib/systemd/journald.conf.d/vm-tests.conf lib/systemd/system.conf.d/vm-tests.conf \
     lib/systemd/system/emergency.service.d/vm-tests.conf; do
     inst_simple "$moddir/usr/$file" "/usr/$file"
   done
-  inst_multiple -o "$systemdsystemunitdir/emergency.service" "$systemdsystemunitdir/emergency.target" \
-    "$systemdsystemunitdir/poweroff.target" "$systemdsystemunitdir/systemd-poweroff.service" "$systemdsystemunitdir/final.target" \
-    "$systemdsystemunitdir/reboot.target" "$systemdsystemunitdir/systemd-reboot.service"
-  # dracut's own module "base" makes these.
-  mkdir -p "$initdir/usr/lib" "$initdir/etc"
-  [ -e "$initdir/etc/initrd-release" ] || {
-    printf 'NAME=vm-tests\nID=vm-tests\nVERSION_ID=1\n' >"$initdir/usr/lib/initrd-release"
-    ln -sf ../usr/lib/initrd-release "$initdir/etc/initrd-release"
-    ln -sf ../usr/lib/initrd-release "$initdir/etc/os-release"
-  }
-  [ -e "$initdir/etc/mtab" ] || ln -s ../proc/self/mounts "$initdir/etc/mtab"
-  # Without it a dependency of initrd.target that fails hangs for ever; dracut-systemd adds it.
-  mkdir -p "$initdir/$systemdsystemunitdir/initrd.target.d"
-  printf '[Unit]\nOnFailure=emergency.target\nOnFailureJobMode=replace-irreversibly\n' \
-    >"$initdir/$systemdsystemunitdir/initrd.target.d/vm-tests.conf"
 }
