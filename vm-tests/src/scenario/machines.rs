@@ -44,7 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 fn smallest(play: &Play) -> Result<()> {
     let mut enough = None;
-    for memory in [512, 384, 256, 224, 208, 192, 176, 160] {
+    for memory in [384, 256, 224, 192, 160] {
         let mut computer = Computer::new(play, &format!("{memory}"))?
             .fw_cfg(FW_CFG, basics::CONFIG)
             .with(|machine| machine.memory(memory));
@@ -55,7 +55,7 @@ fn smallest(play: &Play) -> Result<()> {
         computer.forget()?;
         enough = Some(memory);
     }
-    let enough = enough.ok_or("512 MiB are not enough")?;
+    let enough = enough.ok_or("384 MiB are not enough")?;
     play.say(&format!("{enough} MiB are enough"));
     Ok(())
 }
