@@ -34,7 +34,9 @@ pub fn run(world: &mut Real<'_>, probe: &Probe<'_>, config: &Config) -> Result<(
     let mut rehearsal = DryRun::new(probe);
     carry_out(&mut rehearsal, config, None)?;
     let rehearsed = stage::plans(rehearsal).into_iter().next();
-    carry_out(world, config, rehearsed)
+    carry_out(world, config, rehearsed)?;
+    world.await_units();
+    Ok(())
 }
 
 /// Plans each phase over what the world looks like by then, and carries it out.

@@ -146,6 +146,11 @@ impl<'a> Real<'a> {
         Ok(())
     }
 
+    /// Waits until systemd knows of all devices that were changed: whoever mounts by label after this finds them.
+    pub fn await_units(&self) {
+        self.machine.devices.await_units();
+    }
+
     /// The record of what was done.
     pub fn into_record(self) -> Record<'a> {
         self.record

@@ -12,8 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ExecError, Machine, acts};
-use crate::plan::device::{DeviceAction, MakeFilesystem, WriteTable};
-use crate::plan::{Action, Step};
+use crate::plan::device::{DeviceAction, Format, MakeFilesystem, WriteTable};
+use crate::plan::{Action, Change, Step};
+use crate::sys::Invocation;
+use crate::sys::devices::{Changed, Entry};
 use crate::view::names;
 
 /// Carries out an action.
@@ -21,10 +23,11 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
     match action {
         DeviceAction::MakeFilesystem(filesystem) => {
             make_filesystem(filesystem, machine)?;
-            Ok(machine.devices.announce(&[&filesystem.node])?)
+            machine.devices.announce(&[changed(filesystem)])?;
+            finish(filesystem, machine)
         }
         DeviceAction::WriteTable(action) => {
-            machine
+            let new = machine
                 .devices
                 .write_table(&action.node, &action.writes, action.table.as_ref())?;
             let failed = |source| ExecError::Mark {
@@ -35,11 +38,9 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
                 .devices
                 .note_table(&action.node, &action.note)
                 .map_err(failed)?;
-            let parts = partition_nodes(action, machine)?;
-            let nodes: Vec<&str> = std::iter::once(action.node.as_str())
-                .chain(parts.iter().map(String::as_str))
-                .collect();
-            Ok(machine.devices.announce(&nodes)?)
+            let mut devices = partitions(action, &new, machine)?;
+            devices.push(Changed::node(&action.node));
+            Ok(machine.devices.announce(&devices)?)
         }
         DeviceAction::ChangeKernelArguments(_) => {
             for command in action.commands() {
@@ -65,50 +66,108 @@ pub(super) fn execute(action: &DeviceAction, machine: &Machine<'_>) -> Result<()
     }
 }
 
-/// The nodes of the partitions that a table has now. Those of an ordinary disk have names by a rule. They are not asked for:
-/// udev may just be having the kernel read the table again, and then they are gone for a moment.
-fn partition_nodes(action: &WriteTable, machine: &Machine<'_>) -> Result<Vec<String>, ExecError> {
-    let devices = machine.devices.devices();
-    let is_mapped = devices
-        .device(&action.node)?
-        .is_some_and(|disk| disk.mapper.is_some());
-    if is_mapped {
-        let parts = devices.partitions(&action.node)?;
-        return Ok(parts.into_iter().map(|part| part.node).collect());
+/// Sees to it that udev knows the partitions of a table that stays as it is: a run that was killed may have written it, and
+/// told nobody.
+pub(super) fn confirm(step: &Step, machine: &Machine<'_>) -> Result<(), ExecError> {
+    let (Action::Device(DeviceAction::WriteTable(action)), Change::Keep { .. }) =
+        (&step.action, &step.change)
+    else {
+        return Ok(());
+    };
+    if is_mapped(action, machine)? {
+        return Ok(());
     }
-    let rows = action.after.iter();
-    Ok(rows
-        .map(|row| names::of_partition(&action.node, row.number))
-        .collect())
+    let devices = partitions(action, &[], machine)?;
+    Ok(machine.devices.announce(&devices)?)
+}
+
+fn is_mapped(action: &WriteTable, machine: &Machine<'_>) -> Result<bool, ExecError> {
+    let disk = machine.devices.devices().device(&action.node)?;
+    Ok(disk.is_some_and(|disk| disk.mapper.is_some()))
+}
+
+/// The partitions that a table has now; `new` are the numbers of those that the kernel was just told of. Those of an ordinary
+/// disk have names by a rule. They are not asked for: udev may just be having the kernel read the table again, and then
+/// they are gone for a moment.
+fn partitions(action: &WriteTable, new: &[u32], machine: &Machine<'_>) -> Result<Vec<Changed>, ExecError> {
+    if is_mapped(action, machine)? {
+        let parts = machine.devices.devices().partitions(&action.node)?;
+        return Ok(parts.iter().map(|part| Changed::node(&part.node)).collect());
+    }
+    let changed = action.after.iter().map(|row| {
+        let links = [
+            names::by_partuuid(&row.guid.to_ascii_lowercase()),
+            names::by_partlabel(&row.label),
+        ];
+        Changed {
+            node: names::of_partition(&action.node, row.number),
+            links: links.into_iter().flatten().collect(),
+            entry: Some(Entry {
+                guid: row.guid.clone(),
+                type_guid: row.type_guid.clone(),
+                label: row.label.clone(),
+                start: row.start,
+                size: row.size,
+            }),
+            is_new: new.contains(&row.number),
+        }
+    });
+    Ok(changed.collect())
+}
+
+/// A device with the filesystem that was made.
+fn changed(filesystem: &MakeFilesystem) -> Changed {
+    Changed {
+        node: filesystem.node.clone(),
+        links: filesystem.links(),
+        ..Changed::default()
+    }
 }
 
 /// Wipes the device and makes the filesystem. Some mkfs write what tells a filesystem before the rest of it (that of vfat
-/// first of all), so it is remembered that this is going on: a run that comes after this one was killed makes it anew.
+/// first of all), so it is remembered that this is going on, until udev knows of it ([`finish`]): a run that comes after
+/// this one was killed makes it anew.
 fn make_filesystem(filesystem: &MakeFilesystem, machine: &Machine<'_>) -> Result<(), ExecError> {
     let commands = filesystem.commands();
     let Some((wipe, make)) = commands.split_first() else {
         return Ok(());
     };
+    let node = &filesystem.node;
+    let unwatched = |command: &Invocation| command.clone().unwatched(node);
     // What fails here has changed nothing that counts: no mark yet.
-    machine.runner.run(wipe)?;
     if make.is_empty() {
+        machine.runner.run(wipe)?;
         return Ok(());
     }
-    let node = &filesystem.node;
-    let failed = |source| ExecError::Mark {
-        node: node.clone(),
-        source,
-    };
-    machine.devices.begin(node).map_err(failed)?;
+    machine.runner.run(&unwatched(wipe))?;
+    machine.devices.begin(node).map_err(mark(node))?;
     let made = make
         .iter()
-        .try_for_each(|command| machine.runner.run(command).map(drop));
+        .try_for_each(|command| machine.runner.run(&unwatched(command)).map(drop));
     if made.is_err() {
-        // Nothing half-made stays behind; the error to tell is that of mkfs.
+        // Nothing half-made stays behind, and udev may notice; the error to tell is that of mkfs.
         let _ = machine.runner.run(wipe);
+        finish(filesystem, machine)?;
     }
-    machine.devices.end(node).map_err(failed)?;
     Ok(made?)
+}
+
+/// Forgets that a filesystem is being made.
+fn finish(filesystem: &MakeFilesystem, machine: &Machine<'_>) -> Result<(), ExecError> {
+    if filesystem.format == Format::None {
+        return Ok(());
+    }
+    machine
+        .devices
+        .end(&filesystem.node)
+        .map_err(mark(&filesystem.node))
+}
+
+fn mark(node: &str) -> impl Fn(std::io::Error) -> ExecError {
+    move |source| ExecError::Mark {
+        node: node.to_owned(),
+        source,
+    }
 }
 
 /// What became of a step, and how long it took.
@@ -170,16 +229,25 @@ pub(super) fn make_side_by_side(steps: &[Step], machine: &Machine<'_>) -> VecDeq
                 .unwrap_or((Err(ExecError::Stopped), Duration::ZERO))
         })
         .collect();
-    let nodes: Vec<&str> = batch
+    let done = |(_, (result, _)): &(&&MakeFilesystem, &Made)| result.is_ok();
+    let devices: Vec<Changed> = batch
         .iter()
         .zip(&made)
-        .filter(|(_, (result, _))| result.is_ok())
-        .map(|(filesystem, _)| filesystem.node.as_str())
+        .filter(done)
+        .map(|(filesystem, _)| changed(filesystem))
         .collect();
-    if let Err(error) = machine.devices.announce(&nodes)
+    let mut ended = machine.devices.announce(&devices).map_err(ExecError::from);
+    if ended.is_ok() {
+        ended = batch
+            .iter()
+            .zip(&made)
+            .filter(done)
+            .try_for_each(|(filesystem, _)| finish(filesystem, machine));
+    }
+    if let Err(error) = ended
         && let Some((result, _)) = made.iter_mut().find(|(result, _)| result.is_ok())
     {
-        *result = Err(error.into());
+        *result = Err(error);
     }
     made
 }

@@ -195,6 +195,10 @@ fn execute_steps(
             });
         };
         if !acts(step) {
+            if let Err(problem) = devices::confirm(step, machine) {
+                tell(Outcome::Failed(&chain(&problem)), Duration::ZERO, Done::default());
+                return Err(join(failed, step, problem));
+            }
             tell(Outcome::Kept, Duration::ZERO, Done::default());
             continue;
         }

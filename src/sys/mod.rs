@@ -19,6 +19,8 @@ pub mod key_file;
 pub mod leave;
 pub mod lock;
 pub mod loop_device;
+pub mod netlink;
+pub mod own_node;
 mod patience;
 pub mod ports;
 pub mod private;

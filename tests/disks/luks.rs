@@ -19,7 +19,7 @@ use ignition_rs::report::chain;
 use ignition_rs::stages::PlanError;
 use ignition_rs::stages::disks::volumes;
 use ignition_rs::sys::clock::SystemClock;
-use ignition_rs::sys::devices::{AnnounceError, BlockDevices, DeviceMissing, UnmountError, luks};
+use ignition_rs::sys::devices::{AnnounceError, BlockDevices, Changed, DeviceMissing, UnmountError, luks};
 use ignition_rs::sys::host::Host;
 use ignition_rs::sys::runner::System;
 use ignition_rs::sys::sysroot::Sysroot;
@@ -155,7 +155,7 @@ impl BlockDevices for Loops {
         Ok(())
     }
 
-    fn announce(&self, _nodes: &[&str]) -> Result<(), AnnounceError> {
+    fn announce(&self, _changed: &[Changed]) -> Result<(), AnnounceError> {
         Ok(())
     }
 

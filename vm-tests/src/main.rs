@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vm_tests::{
-    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, in_use,
-    initrd_size, packages, peer, rerun, scenario, smoke, store,
+    Disk, Doing as _, Flavour, Kernel, Lab, Result, Scene, base, bench, differential, disks, fw_cfg, images,
+    in_use, initrd_size, packages, peer, refused, rerun, scenario, smoke, store,
 };
 
 const USAGE: &str =
-    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|rerun-disks|bench-disks|bench-boot|initrd-size...
+    "usage: vm-tests [--binary FILE] [--sample] smoke|fw-cfg|fw-cfg-4mb|disks|peer|differential|in-use|images|refused|rerun-disks|bench-disks|bench-boot|initrd-size...
        vm-tests [--binary FILE] scenario [--keep] [--shell] NAME...|all|ci|list
        vm-tests [--binary FILE] job bare|udev|systemd SCRIPT [DISK...]   a disk: MIB[:SECTOR-SIZE][:scsi]";
 
@@ -42,8 +42,8 @@ fn run() -> Result<()> {
             // A scenario too: it boots what those do
             "bench-boot" => scenarios = Some(vec![argument]),
             "scenario" => scenarios = Some(arguments.by_ref().collect::<Vec<_>>()),
-            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use"
-            | "rerun-disks" | "bench-disks" => groups.push(argument),
+            "smoke" | "fw-cfg" | "fw-cfg-4mb" | "disks" | "peer" | "differential" | "in-use" | "images"
+            | "refused" | "rerun-disks" | "bench-disks" => groups.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -94,6 +94,8 @@ fn run() -> Result<()> {
             "smoke" => smoke::run(&kernel, &initrd),
             "disks" => disks::run(&Lab::new(&store, &kernel, &initrd)?),
             "differential" => differential::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
+            "images" => images::run(&Lab::new(&store, &kernel, &initrd)?),
+            "refused" => refused::run(&Lab::new(&store, &kernel, &initrd)?),
             "in-use" => in_use::run(&Lab::new(&store, &kernel, &initrd)?),
             "rerun-disks" => rerun::run(&Lab::new(&store, &kernel, &initrd)?, is_sample),
             "bench-disks" => bench::run(&Lab::new(&store, &kernel, &initrd)?),
@@ -160,7 +162,9 @@ fn job(lab: &Lab, words: &[String]) -> Result<()> {
             disk
         });
     }
-    let job = machine.run("job")?;
+    // Somebody else may try something at the same time.
+    let name = std::env::var("VMTEST_NAME").unwrap_or_else(|_| "job".to_owned());
+    let job = machine.run(&name)?;
     print!("{}", job.console);
     println!("{}, {:.1} s", job.directory.display(), job.wall.as_secs_f64());
     job.check()

@@ -43,7 +43,7 @@ const PACKAGES: [&str; 27] = [
 /// Files of the packages, from the root of their tree: programs, udev's rules, systemd.
 const FILES: &str = "
 bin/dash sbin/blkid sbin/blockdev sbin/wipefs sbin/sgdisk sbin/sfdisk sbin/mkswap sbin/swapon sbin/swapoff sbin/swaplabel
-bin/mount bin/umount bin/findmnt bin/lsblk bin/partx usr/bin/flock
+bin/mount bin/umount bin/findmnt bin/lsblk bin/partx usr/bin/flock sbin/losetup
 sbin/mdadm sbin/mdmon sbin/dmsetup sbin/kpartx sbin/cryptsetup sbin/veritysetup
 sbin/mke2fs sbin/mkfs.ext4 sbin/e2fsck sbin/tune2fs sbin/dumpe2fs sbin/resize2fs usr/sbin/debugfs etc/mke2fs.conf
 sbin/mkfs.xfs sbin/xfs_repair usr/sbin/xfs_db usr/sbin/xfs_admin usr/sbin/xfs_io

@@ -49,7 +49,8 @@ impl BlockDevices for Told {
     fn await_paths(&self, _paths: &[&str]) -> Result<(), DeviceMissing> {
         Ok(())
     }
-    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+    fn announce(&self, changed: &[Changed]) -> Result<(), AnnounceError> {
+        let nodes: Vec<&str> = changed.iter().map(|device| device.node.as_str()).collect();
         self.0.lock().unwrap().push(nodes.join(" "));
         if self.1 {
             return Err(AnnounceError {
@@ -216,6 +217,8 @@ fn a_stop_begins_none_and_a_deaf_udev_is_an_error() {
     let deaf = Told(Mutex::default(), true, Mutex::default());
     let error = run(&["a", "b"], &runner, &deaf, &Untold, &|| false).unwrap_err();
     assert_eq!(error.problem.to_string(), "udev is deaf");
+    // What udev has not heard of is made anew by the next run: nobody else would tell it.
+    assert_eq!(*deaf.2.lock().unwrap(), ["begin a", "begin b"]);
 }
 
 /// What mkfs has left when it fails is wiped; until then the device is known as half-made.

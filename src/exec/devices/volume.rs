@@ -10,6 +10,7 @@ use crate::plan::device::{
     mapper_path, secure_key,
 };
 use crate::plan::{Content, Secret};
+use crate::sys::devices::Changed;
 use crate::sys::devices::luks::Metadata;
 use crate::sys::key_file::KeyFile;
 use crate::sys::{Invocation, RunError, Tool};
@@ -89,7 +90,7 @@ pub(super) fn execute(action: &VolumeAction, machine: &Machine<'_>) -> Result<()
         VolumeAction::FormatVolume(format) => {
             with_key(&format.volume, machine, |key| make(format, key, machine))?;
             say_kdf(&format.volume, machine);
-            Ok(machine.devices.announce(&[&format.volume.node])?)
+            Ok(machine.devices.announce(&[Changed::node(&format.volume.node)])?)
         }
         VolumeAction::OpenVolume(open) => {
             with_key(&open.volume, machine, |key| {

@@ -129,6 +129,16 @@ impl MakeFilesystem {
         commands
     }
 
+    /// The links that follow from what the config says of it.
+    pub fn links(&self) -> Vec<String> {
+        let found = self.signature();
+        let links = [names::by_label(&found.label), names::by_uuid(&found.uuid)];
+        match self.format {
+            Format::None => Vec::new(),
+            _ => links.into_iter().flatten().collect(),
+        }
+    }
+
     /// What blkid finds on the device afterwards. A UUID that nobody asked for is known once it is made.
     fn signature(&self) -> Signature {
         Signature {

@@ -110,46 +110,6 @@ pub(super) fn probe(runner: &dyn Runner, node: &str) -> Result<Found, ViewError>
     probe_part(runner, node, None)
 }
 
-/// Asks what is on several devices: by one program, if it finds something on each of them. Starting it for each partition of
-/// a disk took longer than anything else that is done to the disk.
-pub(super) fn probe_all(runner: &dyn Runner, nodes: &[&str]) -> Vec<Result<Found, ViewError>> {
-    let args = ["-p", "-o", "export"].iter().chain(nodes).copied();
-    let answer = match nodes {
-        [] | [_] => None,
-        // It ends at the first device on which there is nothing, or too much.
-        _ => runner.run(&Invocation::new(Tool::Blkid, args)).ok(),
-    };
-    let found = answer.and_then(|output| parse_all(&output.stdout, nodes));
-    match found {
-        Some(found) => found.into_iter().map(Ok).collect(),
-        None => nodes.iter().map(|node| probe(runner, node)).collect(),
-    }
-}
-
-/// Reads the output about several devices; `None` if it is not about exactly these, in this order.
-fn parse_all(bytes: &[u8], nodes: &[&str]) -> Option<Vec<Found>> {
-    let mut found = Vec::with_capacity(nodes.len());
-    let mut rest = bytes;
-    let mut nodes = nodes.iter().peekable();
-    while let Some(node) = nodes.next() {
-        rest = rest.strip_prefix(format!("DEVNAME={node}\n").as_bytes())?;
-        let end = match nodes.peek() {
-            Some(next) => {
-                let next = format!("\n\nDEVNAME={next}\n");
-                let at = rest
-                    .windows(next.len())
-                    .position(|window| window == next.as_bytes())?;
-                at.saturating_add(2)
-            }
-            None => rest.len(),
-        };
-        let (about, after) = rest.split_at_checked(end)?;
-        found.push(parse(about));
-        rest = after;
-    }
-    Some(found)
-}
-
 /// Asks what is on a device, or on a part of it or of a file.
 pub(super) fn probe_part(runner: &dyn Runner, node: &str, part: Option<Part>) -> Result<Found, ViewError> {
     // blkid's exit code does not tell what may not be read from what is blank.
@@ -233,36 +193,6 @@ fn first_of_several(runner: &dyn Runner, node: &str, part: Option<Part>) -> Resu
 mod tests {
     use super::*;
     use crate::sys::runner::FakeRunner;
-
-    #[test]
-    fn several_devices_are_asked_about_at_once() {
-        let labels = |found: Vec<Result<Found, ViewError>>| -> Vec<String> {
-            found
-                .into_iter()
-                .map(|found| found.unwrap().signature.label)
-                .collect()
-        };
-        let nodes = ["/dev/null", "/dev/zero", "/dev/null"];
-        let runner = FakeRunner::new().succeed(
-            b"DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/zero\nLABEL=two\n\nDEVNAME=/dev/zero\n\nDEVNAME=/dev/null\nLABEL=three\n",
-        );
-        assert_eq!(labels(probe_all(&runner, &nodes)), ["one", "two", "three"]);
-        assert_eq!(
-            runner.commands(),
-            ["blkid -p -o export /dev/null /dev/zero /dev/null"]
-        );
-        // It ends where there is nothing, and may leave out what is ambivalent: then each is asked about.
-        for first in [
-            FakeRunner::new().fail(2, ""),
-            FakeRunner::new().succeed(b"DEVNAME=/dev/null\nLABEL=one\n\nDEVNAME=/dev/null\n"),
-        ] {
-            let runner = first.succeed(b"LABEL=1\n").fail(2, "").succeed(b"LABEL=3\n");
-            assert_eq!(labels(probe_all(&runner, &nodes)), ["1", "", "3"]);
-        }
-        assert!(probe_all(&FakeRunner::new(), &[]).is_empty());
-        assert_eq!(parse_all(b"", &["/dev/a"]), None);
-        assert_eq!(parse_all(b"DEVNAME=/dev/b\nLABEL=x\n", &["/dev/a"]), None);
-    }
 
     /// As blkid of util-linux 2.38 prints it.
     #[test]

@@ -3,22 +3,26 @@
 pub mod alias;
 mod announce;
 mod blkid;
+mod changed;
 pub mod image;
 pub mod luks;
 mod mapped;
 mod marks;
 mod mountinfo;
+mod pid1;
 pub mod raid;
 pub mod read_at;
 mod real;
 mod sysfs;
 mod table;
+mod uevent;
 mod unit;
 mod unmount;
 mod wait;
 
 use std::time::Duration;
 
+pub use changed::{Changed, Entry};
 pub use marks::tidy;
 pub use real::RealDevices;
 
@@ -56,10 +60,13 @@ pub trait BlockDevices: Sync {
     /// Waits until all paths lead to block devices. Says every ten seconds what is missing.
     fn await_paths(&self, paths: &[&str]) -> Result<(), DeviceMissing>;
 
-    /// Announces changed devices anew, and waits until udev and systemd, where they run, have seen them as they are and the
-    /// names that follow from that are there. Without udev it does nothing. Whole-disk locks must be released before:
-    /// udev passes over locked disks.
-    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError>;
+    /// Sees to it that udev has dealt with changed devices as they are now, and that the names that follow from that are there.
+    /// Without udev it does nothing. Whole-disk locks must be released before: udev passes over locked disks.
+    fn announce(&self, changed: &[Changed]) -> Result<(), AnnounceError>;
+
+    /// Waits until systemd, where it runs, has the units of all devices that were announced, and of their links: the last
+    /// act of a stage.
+    fn await_units(&self) {}
 
     /// Remembers that a filesystem is being made on a device, for the case that this run is killed meanwhile. Until
     /// [`BlockDevices::end`], what is on the device counts as nothing: it is wiped by then, and what looks like a
@@ -74,8 +81,13 @@ pub trait BlockDevices: Sync {
     }
 
     /// Writes to a disk, each write made durable before the next, under the lock of the whole disk; then tells the kernel
-    /// of the partitions of `table`.
-    fn write_table(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
+    /// of the partitions of `table`. Returns the numbers of those that it did not have there.
+    fn write_table(
+        &self,
+        node: &str,
+        writes: &[Write],
+        table: Option<&Table>,
+    ) -> Result<Vec<u32>, TableError> {
         let _ = (writes, table);
         Err(TableError::new(
             "write to",

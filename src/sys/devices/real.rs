@@ -1,12 +1,14 @@
 //! The machine's own block devices.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::announce::{Announcer, block_number, has_udev, udev_record};
+use super::announce::{Announcer, block_number, has_udev};
+use super::changed::Record;
 use super::image::AttachedImages;
 use super::mapped::{self, MappedDisk};
 use super::marks::Marks;
@@ -14,7 +16,8 @@ use super::mountinfo::{self, Line};
 use super::sysfs::{Facts, Sysfs, node_of};
 use super::wait::{Lack, wait};
 use super::{
-    AnnounceError, BlockDevices, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid, unmount,
+    AnnounceError, BlockDevices, Changed, DEVICE_WAIT, DeviceMissing, TableError, UnmountError, blkid,
+    unmount,
 };
 use crate::gpt::{Table, Write, tell};
 use crate::report::chain;
@@ -41,6 +44,8 @@ pub struct RealDevices {
     marks: Option<Marks>,
     /// The only devices there are
     images: Option<Arc<AttachedImages>>,
+    /// Nodes that were announced
+    announced: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl RealDevices {
@@ -54,6 +59,7 @@ impl RealDevices {
             limit: DEVICE_WAIT,
             marks: None,
             images: None,
+            announced: Arc::default(),
         }
     }
 
@@ -127,12 +133,23 @@ impl RealDevices {
         }
     }
 
+    fn announcer(&self) -> Announcer<'_> {
+        Announcer {
+            clock: &self.clock,
+            run: &self.run,
+            sysfs: self.sysfs.root(),
+            // Whoever does not want to wait for devices that are missing still waits for udev.
+            limit: self.limit.max(DEVICE_WAIT),
+            number: &block_number,
+        }
+    }
+
     /// Why a path cannot be used yet.
     fn lack(&self, path: &str) -> Option<Lack> {
         let number = block_number(path);
         let ready = match number {
             None => false,
-            Some(number) => !has_udev(&self.run) || udev_record(&self.run, number).is_some(),
+            Some(number) => !has_udev(&self.run) || Record::read(&self.run, number).is_some(),
         };
         (!ready).then(|| Lack {
             path: path.to_owned(),
@@ -237,10 +254,13 @@ fn mount_lines() -> Result<Vec<Line>, ViewError> {
 }
 
 /// What is in use on this machine, looked up once for a question.
-fn usage() -> Result<Usage, ViewError> {
+fn usage(sysfs: &Sysfs) -> Result<Usage, ViewError> {
     let swaps = mountinfo::swaps(&read("/proc/swaps")?.unwrap_or_default());
     Ok(Usage {
         mounts: mount_lines()?,
+        pools: sysfs
+            .pools()
+            .map_err(failed("look at the filesystems of", "btrfs"))?,
         swaps: swaps.iter().filter_map(|path| block_number(path)).collect(),
     })
 }
@@ -248,6 +268,8 @@ fn usage() -> Result<Usage, ViewError> {
 /// What uses devices.
 struct Usage {
     mounts: Vec<Line>,
+    /// Kernel names of the devices of each filesystem that has several; a mount names one of them
+    pools: Vec<Vec<String>>,
     /// Device numbers
     swaps: Vec<u64>,
 }
@@ -256,8 +278,15 @@ impl Usage {
     fn of(&self, facts: &Facts) -> Vec<Use> {
         let number = libc::makedev(facts.number.0, facts.number.1);
         let mut uses = Vec::new();
+        let pool = self.pools.iter().find(|pool| pool.contains(&facts.name));
+        let others: Vec<u64> = pool
+            .into_iter()
+            .flatten()
+            .filter_map(|name| block_number(&node_of(name)))
+            .collect();
         for mount in &self.mounts {
-            if mount_number(mount) == Some(number) {
+            let of = mount_number(mount);
+            if of.is_some_and(|of| of == number || others.contains(&of)) {
                 uses.push(Use::Mounted(mount.target.clone()));
             }
         }
@@ -323,7 +352,7 @@ impl Devices for RealDevices {
             let real = fs::canonicalize(path).map_err(failed("look at", path))?;
             node = real.to_string_lossy().into_owned();
         }
-        Ok(Some(device(self.with_start(facts)?, node, &usage()?)))
+        Ok(Some(device(self.with_start(facts)?, node, &usage(&self.sysfs)?)))
     }
 
     fn partitions(&self, node: &str) -> Result<Vec<Device>, ViewError> {
@@ -344,7 +373,7 @@ impl Devices for RealDevices {
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let usage = usage()?;
+        let usage = usage(&self.sysfs)?;
         found
             .into_iter()
             .map(|facts| {
@@ -439,26 +468,38 @@ impl BlockDevices for RealDevices {
         })
     }
 
-    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+    fn announce(&self, changed: &[Changed]) -> Result<(), AnnounceError> {
         if let Some(images) = &self.images {
             return images.refresh().map_err(|error| AnnounceError {
                 problem: crate::report::chain(&error),
             });
         }
-        let announcer = Announcer {
-            runner: &self.runner,
-            clock: &self.clock,
-            run: Path::new(&self.run),
-        };
-        announcer.announce(nodes)
+        self.announcer().announce(changed)?;
+        let nodes = changed.iter().map(|device| device.node.clone());
+        self.announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(nodes);
+        Ok(())
     }
 
-    fn write_table(&self, node: &str, writes: &[Write], table: Option<&Table>) -> Result<(), TableError> {
+    fn await_units(&self) {
+        let nodes = std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner));
+        self.announcer().await_units(&nodes);
+    }
+
+    fn write_table(
+        &self,
+        node: &str,
+        writes: &[Write],
+        table: Option<&Table>,
+    ) -> Result<Vec<u32>, TableError> {
         let failed =
             |error: ViewError| TableError::new("look at the partitions of", node, io::Error::other(error));
         let disk = self.device(node).map_err(failed)?;
         match disk.and_then(|disk| disk.mapper) {
-            Some(_) => self.write_mapped(node, writes, table),
+            // Whoever makes devices of partitions there announces them.
+            Some(_) => self.write_mapped(node, writes, table).map(|()| Vec::new()),
             None => super::table::write(
                 node,
                 writes,

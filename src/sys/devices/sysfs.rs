@@ -66,9 +66,27 @@ impl Sysfs {
         }
     }
 
+    /// Where it is mounted.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Names of all block devices, sorted.
     pub(super) fn names(&self) -> io::Result<Vec<String>> {
         names_in(&self.root.join("class/block"))
+    }
+
+    /// The devices of each btrfs that is mounted.
+    pub(super) fn pools(&self) -> io::Result<Vec<Vec<String>>> {
+        let directory = self.root.join("fs/btrfs");
+        let mut pools = Vec::new();
+        for name in names_or_none(&directory)? {
+            let devices = names_or_none(&directory.join(name).join("devices"))?;
+            if devices.len() > 1 {
+                pools.push(devices);
+            }
+        }
+        Ok(pools)
     }
 
     /// The name of a device number.
@@ -243,6 +261,22 @@ mod tests {
         fn sysfs(&self) -> Sysfs {
             Sysfs::new(self.0.path())
         }
+    }
+
+    #[test]
+    fn a_filesystem_of_several_devices() {
+        let directory = tempfile::tempdir().unwrap();
+        let sysfs = Sysfs::new(directory.path());
+        assert!(sysfs.pools().unwrap().is_empty(), "no btrfs here");
+        for path in [
+            "features",
+            "one/devices/vda1",
+            "two/devices/vdb",
+            "two/devices/vdc",
+        ] {
+            fs::create_dir_all(directory.path().join("fs/btrfs").join(path)).unwrap();
+        }
+        assert_eq!(sysfs.pools().unwrap(), [["vdb".to_owned(), "vdc".to_owned()]]);
     }
 
     #[test]

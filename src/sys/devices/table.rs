@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::TableError;
 use crate::gpt::{KernelPartition, ReadAt, Scan, Table, Tell, Write, scan as read, tell};
 use crate::sys::blkpg;
+use crate::sys::own_node::OwnNode;
 use crate::view::Device;
 
 /// How long a partition that somebody has open is waited for.
@@ -53,8 +55,8 @@ pub(super) fn scan(node: &str) -> io::Result<Scan> {
     read(&disk)
 }
 
-/// Writes, then tells the kernel of each partition. udev leaves the disk alone meanwhile: it is locked as a whole, until
-/// this returns.
+/// Writes, then tells the kernel of each partition; returns the numbers of those that are new to it. udev leaves the disk
+/// alone meanwhile: it is locked as a whole, until this returns.
 ///
 /// `known` says what the kernel has. It is asked under the lock: before it, udev may be having the table read again.
 pub(super) fn write(
@@ -62,10 +64,11 @@ pub(super) fn write(
     writes: &[Write],
     known: impl FnOnce() -> Result<Vec<KernelPartition>, TableError>,
     table: Option<&Table>,
-) -> Result<(), TableError> {
+) -> Result<Vec<u32>, TableError> {
     let disk = written(node, writes)?;
-    for news in tell(&known()?, table) {
-        told(&disk, news).map_err(|source| {
+    let news = tell(&known()?, table);
+    for news in &news {
+        told(&disk, *news).map_err(|source| {
             let operation = match news {
                 Tell::Delete(number) => format!("tell the kernel that partition {number} is gone from"),
                 Tell::Resize(part) => {
@@ -76,25 +79,49 @@ pub(super) fn write(
             TableError::new(operation, node, source)
         })?;
     }
-    Ok(())
+    let new = news.iter().filter_map(|news| match news {
+        Tell::Add(part) => Some(part.number),
+        Tell::Delete(_) | Tell::Resize(_) => None,
+    });
+    Ok(new.collect())
 }
 
 /// Writes, each made durable before the next. The disk stays locked while what is returned lives.
 pub(super) fn written(node: &str, writes: &[Write]) -> Result<Flock<File>, TableError> {
+    let open = |source| TableError::new("open", node, source);
     let file = OpenOptions::new()
         .read(true)
-        .write(true)
         .custom_flags(libc::O_CLOEXEC)
         .open(node)
-        .map_err(|source| TableError::new("open", node, source))?;
+        .map_err(open)?;
     let disk = Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| TableError::new("lock", node, errno.into()))?;
+    if writes.is_empty() {
+        return Ok(disk);
+    }
+    let file = open_unwatched(&disk, node).map_err(open)?;
     for write in writes {
-        disk.write_all_at(&write.bytes, write.offset)
-            .and_then(|()| disk.sync_data())
+        file.write_all_at(&write.bytes, write.offset)
+            .and_then(|()| file.sync_data())
             .map_err(|source| TableError::new("write the partition table of", node, source))?;
     }
     Ok(disk)
+}
+
+/// Opens a disk for writing, so that udev does not notice if that is possible: the kernel is told of partitions here, and udev
+/// of the disk when it is announced.
+fn open_unwatched(disk: &File, node: &str) -> io::Result<File> {
+    let open = |node: &Path| {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(node)
+    };
+    // Without it, it costs time only. `/dev` may be mounted so that only nodes that were there can be opened.
+    OwnNode::of(&disk.metadata()?)
+        .and_then(|own| open(own.path()))
+        .or_else(|_| open(Path::new(node)))
 }
 
 /// The partitions that the kernel has.

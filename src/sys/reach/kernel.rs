@@ -1,13 +1,11 @@
 //! Links, addresses and routes of the running kernel.
 
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use super::rtnetlink::{self, Message, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE};
 use super::{Found, Interface, Reachability, Watch, Woken, nameservers};
+use crate::sys::netlink::Netlink;
 
 /// Where the nameservers stand.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -28,7 +26,7 @@ impl Reachability for Kernel {
             | libc::RTMGRP_IPV6_IFADDR
             | libc::RTMGRP_IPV4_ROUTE
             | libc::RTMGRP_IPV6_ROUTE;
-        let socket = Socket::open(u32::try_from(groups).unwrap_or_default());
+        let socket = Netlink::open(libc::NETLINK_ROUTE, u32::try_from(groups).unwrap_or_default());
         match socket {
             Ok(socket) => Some(Box::new(Watching {
                 socket,
@@ -44,7 +42,7 @@ impl Reachability for Kernel {
 
 /// A socket that is told of changes.
 struct Watching {
-    socket: Socket,
+    socket: Netlink,
     nameservers: Vec<String>,
 }
 
@@ -137,8 +135,8 @@ fn look() -> io::Result<Found> {
 
 /// All things of one kind.
 fn list(kind: u16) -> io::Result<Vec<Message>> {
-    let socket = Socket::open(0)?;
-    socket.0.send(&rtnetlink::request(kind))?;
+    let socket = Netlink::open(libc::NETLINK_ROUTE, 0)?;
+    socket.send(&rtnetlink::request(kind))?;
     let mut all = Vec::new();
     for _ in 0..MOST_DATAGRAMS {
         let Some(bytes) = socket.receive(ANSWER_WAIT)? else {
@@ -152,63 +150,6 @@ fn list(kind: u16) -> io::Result<Vec<Message>> {
         }
     }
     Ok(all)
-}
-
-/// A socket to the kernel's routing. What std knows as a datagram socket only sends and receives.
-struct Socket(UnixDatagram);
-
-impl Socket {
-    /// `groups`: what it is told of without asking.
-    fn open(groups: u32) -> io::Result<Self> {
-        #[expect(
-            unsafe_code,
-            reason = "nix has no netlink sockets in the features that are used"
-        )]
-        // SAFETY: takes numbers only.
-        let fd = unsafe {
-            libc::socket(
-                libc::AF_NETLINK,
-                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-                libc::NETLINK_ROUTE,
-            )
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        #[expect(unsafe_code, reason = "a number becomes a file descriptor")]
-        // SAFETY: it was just opened, and nobody else has it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        #[expect(unsafe_code, reason = "the structure has private padding")]
-        // SAFETY: all-zero is a valid sockaddr_nl.
-        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-        address.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).unwrap_or_default();
-        address.nl_groups = groups;
-        let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_nl>()).unwrap_or_default();
-        #[expect(unsafe_code, reason = "see above")]
-        // SAFETY: the pointer is to a live sockaddr_nl of that length.
-        let bound = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) };
-        if bound != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self(UnixDatagram::from(fd)))
-    }
-
-    /// The next datagram; `None` if there is none in time.
-    fn receive(&self, time: Duration) -> io::Result<Option<Vec<u8>>> {
-        // A timeout of zero would mean none.
-        self.0
-            .set_read_timeout(Some(time.max(Duration::from_millis(1))))?;
-        // The kernel makes none that is longer.
-        let mut bytes = vec![0; 64 << 10];
-        match self.0.recv(&mut bytes) {
-            Ok(length) => {
-                bytes.truncate(length);
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 #[cfg(test)]

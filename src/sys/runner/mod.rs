@@ -24,6 +24,8 @@ pub struct Invocation {
     pub stdin: Option<Secret<Vec<u8>>>,
     /// Which argument is not shown: one that may hold a secret and that the program takes in no other way
     pub hidden: Option<usize>,
+    /// The node of a device that the program writes to and that is announced afterwards: udev need not notice by itself
+    pub unwatched: Option<String>,
 }
 
 impl Invocation {
@@ -38,6 +40,16 @@ impl Invocation {
             args: args.into_iter().map(Into::into).collect(),
             stdin: None,
             hidden: None,
+            unwatched: None,
+        }
+    }
+
+    /// Says that the device with this node is announced when the program has ended.
+    #[must_use]
+    pub fn unwatched(self, node: &str) -> Self {
+        Self {
+            unwatched: Some(node.to_owned()),
+            ..self
         }
     }
 

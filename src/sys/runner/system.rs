@@ -1,17 +1,22 @@
 //! The real runner.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{self, Read, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
 use super::{Ended, Invocation, Output, RunError, Runner, STDERR_MAX, STDOUT_MAX, printable};
+use crate::sys::own_node::OwnNode;
 
 /// How often a program that says nothing is checked upon.
 const CHECK: Duration = Duration::from_millis(100);
@@ -21,6 +26,9 @@ const SAY: Duration = Duration::from_secs(10);
 
 /// How long the output of a program that has ended is waited for: something it left behind may hold its pipes.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// It is there if udev runs.
+const UDEV: &str = "/run/udev/control";
 
 /// Where programs are looked for when `PATH` is not set.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -95,8 +103,16 @@ impl Runner for System {
         if self.without_udev {
             command.env("DM_DISABLE_UDEV", "1").env("MDADM_NO_UDEV", "1");
         }
-        prepare(&mut command);
-        let mut child = command.spawn().map_err(failed)?;
+        let over = invocation
+            .unwatched
+            .as_ref()
+            .filter(|_| !self.without_udev)
+            .and_then(|node| Over::of(node));
+        prepare(&mut command, over.as_ref());
+        let spawned = command.spawn();
+        // The program has it mounted where it needs it.
+        drop(over);
+        let mut child = spawned.map_err(failed)?;
         match attend(&mut child, invocation) {
             Ok((status, output)) if status.success() => Ok(output),
             Ok((status, output)) => Err(RunError::Failed {
@@ -121,9 +137,42 @@ fn ended(status: ExitStatus) -> Ended {
     }
 }
 
+/// A node that a program finds in place of the usual one.
+struct Over {
+    /// Removed when the program has it
+    _own: OwnNode,
+    from: CString,
+    to: CString,
+}
+
+impl Over {
+    /// `None` if it cannot be had, or helps nobody.
+    fn of(node: &str) -> Option<Self> {
+        if !Path::new(UDEV).exists() {
+            return None;
+        }
+        let own = OwnNode::of(&std::fs::metadata(node).ok()?).ok()?;
+        Some(Self {
+            from: CString::new(own.path().as_os_str().as_bytes()).ok()?,
+            to: CString::new(node).ok()?,
+            _own: own,
+        })
+    }
+}
+
+/// Mounts one file over another, for this process alone.
+fn mount_over(from: &CStr, to: &CStr) -> nix::Result<()> {
+    let none: Option<&CStr> = None;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // What others mount is seen here; what is mounted here is not seen by them.
+    mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)?;
+    mount(Some(from), to, none, MsFlags::MS_BIND, none)
+}
+
 /// What happens in the child between fork and exec.
-fn prepare(command: &mut Command) {
+fn prepare(command: &mut Command, over: Option<&Over>) {
     let parent = nix::unistd::getpid();
+    let over = over.map(|over| (over.from.clone(), over.to.clone()));
     let in_child = move || {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         if nix::unistd::getppid() != parent {
@@ -131,6 +180,10 @@ fn prepare(command: &mut Command) {
             return Err(io::Error::from(nix::errno::Errno::ESRCH));
         }
         close_inherited();
+        if let Some((from, to)) = &over {
+            // Without it udev notices what the program writes, which costs time only.
+            let _ = mount_over(from, to);
+        }
         Ok(())
     };
     #[expect(unsafe_code, reason = "std offers no safe way to act between fork and exec")]

@@ -69,7 +69,8 @@ impl BlockDevices for Scene {
         Ok(())
     }
 
-    fn announce(&self, nodes: &[&str]) -> Result<(), AnnounceError> {
+    fn announce(&self, changed: &[Changed]) -> Result<(), AnnounceError> {
+        let nodes: Vec<&str> = changed.iter().map(|device| device.node.as_str()).collect();
         self.say(format!("announce {}", nodes.join(" ")));
         Ok(())
     }
