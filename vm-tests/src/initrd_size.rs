@@ -92,8 +92,7 @@ fn measure(
     )?;
     let make = |name: &str, more: &str| -> Result<PathBuf> {
         let out = work.join(name);
-        let mut arguments: Vec<&str> = OPTIONS.split(' ').chain(more.split_whitespace()).collect();
-        arguments.extend(["--filesystems", scene::FILESYSTEMS]);
+        let arguments: Vec<&str> = OPTIONS.split(' ').chain(more.split_whitespace()).collect();
         scene::dracut(&tree, &kernel.release, &out, &arguments)?;
         Ok(out)
     };

@@ -76,7 +76,7 @@ const DRIVERS: &str = "qemu_fw_cfg virtio virtio_ring virtio_pci virtio_blk virt
                        aesni-intel sha256_generic algif_hash algif_skcipher tpm_crb tpm_tis";
 
 /// Of the file systems, modules of the kernel too.
-pub(crate) const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
+const FILESYSTEMS: &str = "ext4 xfs btrfs vfat squashfs overlay isofs";
 
 /// Whose initrd and disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
