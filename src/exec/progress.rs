@@ -212,7 +212,7 @@ impl<'a> Record<'a> {
         if until_the_initrd_is_left {
             return self.add(&format!("{FINISHED}\n"), true);
         }
-        remove(self.root)
+        forget(self.root)
     }
 
     fn add(&mut self, lines: &str, durable: bool) -> Result<(), SysrootError> {
@@ -240,16 +240,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Removes the record of a run that is done. One of a run that is not stays.
+/// Removes the record: of a run that is done ([`Progress::finished`]).
 pub fn forget(root: &Sysroot) -> Result<(), SysrootError> {
-    if read(root)?.finished {
-        remove(root)
-    } else {
-        Ok(())
-    }
-}
-
-fn remove(root: &Sysroot) -> Result<(), SysrootError> {
     root.remove_tree(&RootPath::from(PROGRESS_PATH))?;
     root.sync_directory(&RootPath::root())
 }

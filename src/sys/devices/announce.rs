@@ -58,7 +58,7 @@ pub(super) struct Announcer<'a> {
 }
 
 /// Whether udev runs.
-pub(super) fn has_udev(run: &Path) -> bool {
+pub(in crate::sys) fn has_udev(run: &Path) -> bool {
     fs::symlink_metadata(run.join("udev/control")).is_ok()
 }
 

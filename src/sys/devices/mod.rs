@@ -22,6 +22,7 @@ mod wait;
 
 use std::time::Duration;
 
+pub(in crate::sys) use announce::has_udev;
 pub use changed::{Changed, Entry};
 pub use marks::tidy;
 pub use real::RealDevices;

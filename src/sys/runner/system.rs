@@ -16,6 +16,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Ended, Invocation, Output, RunError, Runner, STDERR_MAX, STDOUT_MAX, printable};
+use crate::sys::devices::has_udev;
 use crate::sys::own_node::OwnNode;
 
 /// How often a program that says nothing is checked upon.
@@ -26,9 +27,6 @@ const SAY: Duration = Duration::from_secs(10);
 
 /// How long the output of a program that has ended is waited for: something it left behind may hold its pipes.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// It is there if udev runs.
-const UDEV: &str = "/run/udev/control";
 
 /// Where programs are looked for when `PATH` is not set.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -148,7 +146,7 @@ struct Over {
 impl Over {
     /// `None` if it cannot be had, or helps nobody.
     fn of(node: &str) -> Option<Self> {
-        if !Path::new(UDEV).exists() {
+        if !has_udev(Path::new("/run")) {
             return None;
         }
         let own = OwnNode::of(&std::fs::metadata(node).ok()?).ok()?;
