@@ -14,10 +14,13 @@ use crate::view::{
 /// Files up to this size are composed in memory, so that later steps can see their bytes.
 const COMPOSE_MAX: u64 = 1 << 20;
 
-/// Lays the effect of a step over the view. Kept and unknown steps have none.
+/// Lays the effect of a step over the view. Kept steps have none; unknown ones leave devices of which nothing else is known.
 pub fn predict(step: &Step, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
-    if matches!(step.change, Change::Keep { .. } | Change::Unknown { .. }) {
-        return Ok(());
+    match (&step.change, &step.action) {
+        (Change::Keep { .. }, _) => return Ok(()),
+        (Change::Unknown { .. }, Action::Device(action)) => return action.predict_unknown(overlay),
+        (Change::Unknown { .. }, _) => return Ok(()),
+        (Change::Create | Change::Modify { .. } | Change::Replace { .. } | Change::Delete { .. }, _) => {}
     }
     match &step.action {
         // Outside the root: no view asks for it.

@@ -1,6 +1,6 @@
 //! Predicted devices, signatures and mounts, laid over those that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gpt::Scan;
 
@@ -16,6 +16,8 @@ pub struct DeviceOverlay<'a> {
     signatures: BTreeMap<String, Signature>,
     volumes: BTreeMap<String, Option<Volume>>,
     members: BTreeMap<String, Option<Member>>,
+    /// Nodes of devices that come with a step, and hold what nobody has looked at
+    unseen: BTreeSet<String>,
     /// By node; what was predicted over a device that stays as it is otherwise
     uses: BTreeMap<String, Vec<Use>>,
     mounted: Vec<Mounted>,
@@ -38,6 +40,7 @@ impl<'a> DeviceOverlay<'a> {
             signatures: BTreeMap::new(),
             volumes: BTreeMap::new(),
             members: BTreeMap::new(),
+            unseen: BTreeSet::new(),
             uses: BTreeMap::new(),
             mounted: Vec::new(),
             unmounted: Vec::new(),
@@ -56,9 +59,31 @@ impl<'a> DeviceOverlay<'a> {
 
     /// Predicts a device; its node is a path to it, too.
     pub fn put_device(&mut self, device: Device) {
+        self.unseen.remove(&device.node);
         self.uses.remove(&device.node);
         self.put_path(&device.node, Some(&device.node));
         self.devices.insert(device.node.clone(), Some(device));
+    }
+
+    /// Predicts a device that holds something already, which only a real run sees.
+    pub fn put_unseen(&mut self, device: Device) {
+        let node = device.node.clone();
+        self.put_device(device);
+        self.unseen.insert(node);
+    }
+
+    /// Whether there is a device of which only a real run sees what it holds.
+    pub fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty()
+    }
+
+    fn check_seen(&self, node: &str) -> Result<(), ViewError> {
+        if self.unseen.contains(node) {
+            return Err(ViewError::Unseen {
+                device: node.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Predicts another size of a device; what it holds stays.
@@ -80,12 +105,14 @@ impl<'a> DeviceOverlay<'a> {
 
     /// Predicts that a device is gone.
     pub fn remove_device(&mut self, node: &str) {
+        self.unseen.remove(node);
         self.put_path(node, None);
         self.devices.insert(node.to_owned(), None);
     }
 
     /// Predicts what is on a device. Headers of LUKS and RAID that were there are gone.
     pub fn put_signature(&mut self, node: &str, signature: Signature) {
+        self.unseen.remove(node);
         self.signatures.insert(node.to_owned(), signature);
         self.volumes.insert(node.to_owned(), None);
         self.members.insert(node.to_owned(), None);
@@ -117,7 +144,7 @@ impl<'a> DeviceOverlay<'a> {
 
     /// Whether what is on a device is a prediction.
     pub fn is_predicted(&self, node: &str) -> bool {
-        self.signatures.contains_key(node) || self.devices.contains_key(node)
+        !self.unseen.contains(node) && (self.signatures.contains_key(node) || self.devices.contains_key(node))
     }
 
     /// Predicts a mount.
@@ -187,15 +214,17 @@ impl Devices for DeviceOverlay<'_> {
     }
 
     fn signature(&self, node: &str) -> Result<Signature, ViewError> {
+        self.check_seen(node)?;
         match self.signatures.get(node) {
             Some(predicted) => Ok(predicted.clone()),
-            // What comes with a step is blank, or holds what nobody knows; planners ask after the step that makes it.
+            // What comes with a step is blank; what is not was said to be unseen.
             None if self.devices.contains_key(node) => Ok(Signature::default()),
             None => self.base.signature(node),
         }
     }
 
     fn volume(&self, node: &str) -> Result<Option<Volume>, ViewError> {
+        self.check_seen(node)?;
         match self.volumes.get(node) {
             Some(predicted) => Ok(predicted.clone()),
             None if self.devices.contains_key(node) => Ok(None),
@@ -204,6 +233,7 @@ impl Devices for DeviceOverlay<'_> {
     }
 
     fn member(&self, node: &str) -> Result<Option<Member>, ViewError> {
+        self.check_seen(node)?;
         match self.members.get(node) {
             Some(predicted) => Ok(predicted.clone()),
             None if self.devices.contains_key(node) => Ok(None),

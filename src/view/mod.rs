@@ -249,6 +249,12 @@ pub enum ViewError {
         /// What it holds: its type, and what is wrong with it if it could be read otherwise
         kind: String,
     },
+    /// What comes to light with a step that is only predicted.
+    #[error("what is on {device} is known when it runs or is open")]
+    Unseen {
+        /// The device: an array that is kept and started, a volume that is kept and opened
+        device: String,
+    },
     /// A program that had to be asked failed.
     #[error("cannot ask {program}: {problem}")]
     Program {
@@ -263,6 +269,11 @@ impl ViewError {
     /// Whether the system said that this user may not.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether a real run will know once it has come that far.
+    pub fn is_unseen(&self) -> bool {
+        matches!(self, Self::Unseen { .. })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::target::whatever;
 use crate::config::types::{Config, Filesystem};
 use crate::gpt::Found;
 use crate::plan::device::{DeviceAction, Format, MakeFilesystem, canonical_uuid};
@@ -123,6 +124,7 @@ impl Entry<'_> {
                 let why = format!("this user may not read {}; root sees what is on it", device.node);
                 return self.unknown(format, &device.node, why);
             }
+            Err(error) if error.is_unseen() => return self.unseen(format, &device, error.to_string()),
             Err(error) => return Err(self.cannot_see(error, "device")),
         };
         let partitions = devices
@@ -249,6 +251,19 @@ impl Entry<'_> {
             format!("{}, and {why}", parts.join(", ")),
             "set wipeFilesystem to true if that may be lost, or ask for what is there",
         )
+    }
+
+    /// On an array that is kept and started, or a volume that is kept and opened.
+    fn unseen(&self, format: &str, device: &Device, why: String) -> Result<Option<Step>, PlanError> {
+        if self.filesystem.wipe_filesystem != Some(true) {
+            return self.unknown(format, &device.node, why);
+        }
+        let lost = Lost {
+            what: whatever(device),
+            trivial: false,
+        };
+        let action = self.action(format, &device.node)?;
+        Ok(action.map(|action| self.step(action, Change::Replace { lost })))
     }
 
     fn unknown(&self, format: &str, node: &str, why: String) -> Result<Option<Step>, PlanError> {

@@ -115,7 +115,12 @@ fn plan_array(steps: &mut Steps<'_>, raid: &Raid, place: &Pointer) -> Result<(),
         spares,
         options: raid.options.clone(),
     };
-    if is_there(steps.devices(), &create, &members, place)? {
+    let there = is_there(steps.devices(), &create, &members, place)?;
+    if let There::Unseen { why } = there {
+        let create = DeviceAction::Array(ArrayAction::CreateArray(create));
+        return steps.push(create, Change::Unknown { why }, place);
+    }
+    if matches!(there, There::Same) {
         let assemble = |stop| {
             DeviceAction::Array(ArrayAction::AssembleArray(AssembleArray {
                 name: raid.name.clone(),
@@ -160,27 +165,43 @@ fn modify(what: &str) -> Change {
     }
 }
 
+/// What the members of an array hold.
+enum There {
+    /// One array, as the config has it
+    Same,
+    /// Anything else
+    Other,
+    /// Only a real run sees it: a member is an array or a volume that is kept
+    Unseen { why: String },
+}
+
 /// Whether the devices are the members of one array that is as the config has it.
 fn is_there(
     devices: &dyn Devices,
     wanted: &CreateArray,
     members: &[Device],
     place: &Pointer,
-) -> Result<bool, PlanError> {
+) -> Result<There, PlanError> {
     let mut found: Vec<Member> = Vec::new();
     for device in members {
-        match devices.member(&device.node).map_err(at(place))? {
-            Some(member) => found.push(member),
-            None => return Ok(false),
+        match devices.member(&device.node) {
+            Ok(Some(member)) => found.push(member),
+            Ok(None) => return Ok(There::Other),
+            Err(error) if error.is_unseen() => {
+                let why = error.to_string();
+                return Ok(There::Unseen { why });
+            }
+            Err(error) => return Err(at(place)(error)),
         }
     }
     let active = wanted.nodes.len().saturating_sub(wanted.spares);
-    Ok(found.iter().all(|member| {
+    let is_same = found.iter().all(|member| {
         found.first().is_some_and(|first| first.array == member.array)
             && member.name == array_name(&wanted.name)
             && member.level == level_name(&wanted.level)
             && usize::try_from(member.devices) == Ok(active)
-    }))
+    });
+    Ok(if is_same { There::Same } else { There::Other })
 }
 
 enum Running {

@@ -98,7 +98,10 @@ pub(super) fn contents(
     device: &Device,
     cause: &Pointer,
 ) -> Result<Option<String>, PlanError> {
-    let found = devices.signature(&device.node).map_err(at(cause))?;
+    let found = match devices.signature(&device.node) {
+        Err(error) if error.is_unseen() => return Ok(Some(whatever(device))),
+        found => found.map_err(at(cause))?,
+    };
     let parts = devices.partitions(&device.node).map_err(at(cause))?;
     let size = match device.size {
         Some(bytes) => format!(" of {} MiB", bytes >> 20),
@@ -115,6 +118,11 @@ pub(super) fn contents(
             Some(format!("{}{label} on {}{size}", found.kind, device.node))
         }
     })
+}
+
+/// What a device holds that only a real run sees.
+pub(super) fn whatever(device: &Device) -> String {
+    format!("whatever {} holds", device.node)
 }
 
 /// The change of a step that overwrites a device with these contents.

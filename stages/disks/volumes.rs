@@ -136,7 +136,10 @@ pub fn finish(config: &Config, digest: Digest, view: &dyn View) -> Result<Plan, 
         let Some(found) = found else {
             continue;
         };
-        let header = view.devices().volume(&found.node).map_err(at(&cause))?;
+        let header = match view.devices().volume(&found.node) {
+            Err(error) if error.is_unseen() => continue,
+            found => found.map_err(at(&cause))?,
+        };
         if let Some(header) = header.filter(|header| header.subsystem == marker(&digest)) {
             let action = VolumeAction::FinishVolume(FinishVolume {
                 volume: volume_of(luks, &found),
@@ -204,13 +207,14 @@ fn plan_volume(
 ) -> Result<(), PlanError> {
     let cause = place.key("device");
     let found = device(steps.devices(), path(luks), &cause)?;
-    let header = steps.devices().volume(&found.node).map_err(at(&cause))?;
-    let kind = steps.devices().signature(&found.node).map_err(at(&cause))?.kind;
-    // What is left of a header below something else is no volume.
-    let header = header.filter(|_| kind.is_empty() || kind == "crypto_LUKS");
     let own = marker(&input.digest);
-    let unfinished = header.as_ref().is_some_and(|header| header.subsystem == own);
     let wipe = luks.wipe_volume == Some(true);
+    let (header, kind) = match there(steps.devices(), &found, &cause)? {
+        Ok(there) => there,
+        Err(_) if wipe => (None, String::new()),
+        Err(why) => return unknown(steps, luks, &found, &own, &why, place),
+    };
+    let unfinished = header.as_ref().is_some_and(|header| header.subsystem == own);
     if !wipe && !unfinished {
         if let Some(header) = header {
             reusable(luks, &header, &found, place)?;
@@ -235,15 +239,7 @@ fn plan_volume(
         Some(what) if unfinished => Some(format!("{what}, which this run has made and not finished")),
         other => other,
     };
-    let format = FormatVolume {
-        volume: volume.clone(),
-        wipe,
-        label: given(luks.label.as_ref()).cloned(),
-        uuid: given(luks.uuid.as_ref()).cloned(),
-        options: luks.options.clone(),
-        marker: (!has_own_subsystem(&luks.options)).then_some(own),
-        cex: luks.cex.enabled == Some(true),
-    };
+    let format = format(luks, volume.clone(), own);
     let cause = if wipe {
         place.key("wipeVolume")
     } else {
@@ -282,6 +278,52 @@ fn plan_volume(
         push(VolumeAction::RemoveKey(volume), Change::Modify { what }, &clevis)?;
     }
     Ok(())
+}
+
+/// The header of a volume that a device holds, and the type of what it holds; the inner error says why only a real run sees that.
+fn there(
+    devices: &dyn Devices,
+    device: &Device,
+    cause: &Pointer,
+) -> Result<Result<(Option<Volume>, String), String>, PlanError> {
+    let kind = match devices.signature(&device.node) {
+        Err(error) if error.is_unseen() => return Ok(Err(error.to_string())),
+        found => found.map_err(at(cause))?.kind,
+    };
+    let header = devices.volume(&device.node).map_err(at(cause))?;
+    // What is left of a header below something else is no volume.
+    let header = header.filter(|_| kind.is_empty() || kind == "crypto_LUKS");
+    Ok(Ok((header, kind)))
+}
+
+/// A volume on a device of which only a real run sees what it holds: made or kept, it is open then.
+fn unknown(
+    steps: &mut Steps<'_>,
+    luks: &Luks,
+    device: &Device,
+    own: &str,
+    why: &str,
+    place: &Pointer,
+) -> Result<(), PlanError> {
+    let volume = volume_of(luks, device);
+    let format = VolumeAction::FormatVolume(format(luks, volume.clone(), own.to_owned()));
+    for action in [format, open(luks, volume, false)] {
+        let why = why.to_owned();
+        steps.push(DeviceAction::Volume(action), Change::Unknown { why }, place)?;
+    }
+    Ok(())
+}
+
+fn format(luks: &Luks, volume: VolumeOf, marker: String) -> FormatVolume {
+    FormatVolume {
+        volume,
+        wipe: luks.wipe_volume == Some(true),
+        label: given(luks.label.as_ref()).cloned(),
+        uuid: given(luks.uuid.as_ref()).cloned(),
+        options: luks.options.clone(),
+        marker: (!has_own_subsystem(&luks.options)).then_some(marker),
+        cex: luks.cex.enabled == Some(true),
+    }
 }
 
 /// Whether the config's own arguments set a subsystem label: then there is no room for a mark.

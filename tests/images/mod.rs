@@ -89,6 +89,19 @@ impl Desk {
         }
     }
 
+    /// Makes a LUKS volume on a partition of the image, without opening it.
+    fn make_volume(&self, number: u32, key: &str) {
+        let part = Part::attached(&self.image(), number, &[]);
+        let key = self.0.file_beside("key", key);
+        let made = Command::new("cryptsetup")
+            .args(["luksFormat", "--type=luks2", "--batch-mode", "--pbkdf=pbkdf2"])
+            .args(["--pbkdf-force-iterations=1000", "--key-file"])
+            .args([key.as_os_str(), part.node.as_ref()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+
     /// Mounts a partition of the image for reading.
     fn mounted(&self, number: u32) -> Part {
         Part::of(&self.image(), number)
@@ -111,7 +124,7 @@ fn assert_nothing_mounted() {
     assert_eq!(ours, Vec::<&str>::new());
 }
 
-/// A mounted partition.
+/// A partition that is attached, and mounted or not.
 struct Part {
     mount: Option<MountOf>,
     node: String,
@@ -119,6 +132,13 @@ struct Part {
 
 impl Part {
     fn of(image: &Path, number: u32) -> Self {
+        let mut part = Self::attached(image, number, &["--read-only"]);
+        part.mount = Some(MountOf::read_only(&part.node));
+        part
+    }
+
+    /// Attached to a loop device, and not mounted.
+    fn attached(image: &Path, number: u32, options: &[&str]) -> Self {
         let output = Command::new("sfdisk")
             .args(["--json"])
             .arg(image)
@@ -136,15 +156,15 @@ impl Part {
             .unwrap();
         let bytes = |key: &str| (part[key].as_u64().unwrap() * sector).to_string();
         let output = Command::new("losetup")
-            .args(["--find", "--show", "--read-only", "--offset", &bytes("start")])
+            .args(["--find", "--show", "--offset", &bytes("start")])
+            .args(options)
             .args(["--sizelimit", &bytes("size")])
             .arg(image)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         let node = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        let mount = Some(MountOf::read_only(&node));
-        Self { mount, node }
+        Self { mount: None, node }
     }
 
     fn path(&self, below: &str) -> PathBuf {

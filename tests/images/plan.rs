@@ -42,6 +42,65 @@ fn nothing_is_touched_and_no_rights_are_needed() {
     );
 }
 
+/// A volume that is kept is opened by a run alone: a plan does not say that its filesystem would be made.
+#[test]
+fn what_is_in_a_kept_volume_is_not_taken_for_nothing() {
+    if !available() || !programs::have("cryptsetup") {
+        return;
+    }
+    let desk = Desk::new(400);
+    let mut config = two_filesystems("ext4");
+    config["storage"]["filesystems"][1] = json!({"device": "/dev/vda2", "format": "none"});
+    config["storage"]["files"] = json!([file("/etc/hostname", "web")]);
+    desk.provision(&config).expect_code(0);
+    desk.make_volume(2, "canary");
+    config["storage"]["luks"] = json!([
+        {"name": "vault", "device": "/dev/vda2", "keyFile": {"source": "data:,canary"}}]);
+    config["storage"]["filesystems"][1] =
+        json!({"device": "/dev/mapper/vault", "format": "ext4", "label": "INSIDE", "path": "/var"});
+    let plan = desk.plan(&config);
+    plan.expect_code(2);
+    let found = words(&plan);
+    for expected in [
+        "keep /dev/vda",
+        "modify /dev/vda2",
+        "unknown /dev/mapper/vault",
+        "keep /etc/hostname",
+    ] {
+        assert!(found.iter().any(|words| words == expected), "{expected}: {plan}");
+    }
+    // What it holds decides about a file in it.
+    let mut inside = config.clone();
+    inside["storage"]["files"] = json!([file("/var/lib/x/deep", "y")]);
+    let plan = desk.plan(&inside);
+    plan.expect_code(1);
+    for expected in [
+        "storage.files[0]",
+        "/dev/mapper/vault",
+        "what a run finds there",
+        "--root",
+    ] {
+        assert!(plan.stderr.contains(expected), "{expected}: {plan}");
+    }
+    // By a link that will lead to it.
+    config["storage"]["filesystems"][1]["device"] = json!("/dev/disk/by-label/INSIDE");
+    let plan = desk.plan(&config);
+    plan.expect_code(2);
+    assert!(
+        words(&plan).contains(&"unknown /dev/disk/by-label/INSIDE".to_owned()),
+        "{plan}"
+    );
+    // Made anew, all of it is lost, and nothing is unknown.
+    config["storage"]["luks"][0]["wipeVolume"] = json!(true);
+    config["storage"]["filesystems"][1]["device"] = json!("/dev/mapper/vault");
+    let plan = desk.plan(&config);
+    plan.expect_code(3);
+    assert!(
+        words(&plan).contains(&"create /dev/mapper/vault".to_owned()),
+        "{plan}"
+    );
+}
+
 /// Kernel arguments are shown as a boot would change them, and it is said that provisioning does not.
 #[test]
 fn kernel_arguments_are_not_for_images() {

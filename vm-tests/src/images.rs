@@ -142,11 +142,20 @@ fn changes(plan: &str) -> Result<Vec<String>> {
                 .iter()
                 .find_map(|key| step[*key].as_str());
             let subject = subject.unwrap_or_default();
-            // Arrays and volumes are started and opened each time. What is on them is not looked at: the plan says that their
-            // filesystems would be made, and the run keeps them.
-            let is_built = ["img", "crypt"].iter().any(|word| subject.contains(word));
-            if !is_built && matches!(name, "disks" | "files") && !subject.ends_with(".ignition-result.json") {
-                found.push(format!("{} {subject}", step["change"].as_str().unwrap_or("?")));
+            let change = step["change"].as_str().unwrap_or("?");
+            // Arrays and volumes are started and opened each time, with a key that is read again.
+            let is_started = subject.contains("img") && matches!(change, "create" | "modify");
+            // What is on them is not looked at.
+            if ["/dev/md/imgdata", "/dev/mapper/imgvault"].contains(&subject)
+                && step["action"] == "makeFilesystem"
+            {
+                must(change == "unknown", format!("a second plan: {change} {subject}"))?;
+            } else if !is_started
+                && !subject.contains("crypt")
+                && matches!(name, "disks" | "files")
+                && !subject.ends_with(".ignition-result.json")
+            {
+                found.push(format!("{change} {subject}"));
             }
         }
     }

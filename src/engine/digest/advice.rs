@@ -78,7 +78,7 @@ fn view(error: &ViewError) -> Option<String> {
              directory with --root"
                 .to_owned(),
         ),
-        ViewError::Program { .. } => None,
+        ViewError::Unseen { .. } | ViewError::Program { .. } => None,
     }
 }
 

@@ -127,14 +127,18 @@ impl ArrayAction {
             }
             overlay.put_uses(member, vec![Use::Held(node.clone())]);
         }
-        overlay.put_device(Device {
-            node: path,
-            size: None,
-            sector_size,
-            partition: None,
-            mapper: None,
-            uses: Vec::new(),
-        });
+        match self {
+            Self::CreateArray(_) => overlay.put_device(device(path, sector_size)),
+            Self::AssembleArray(_) => overlay.put_unseen(device(path, sector_size)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn predict_unknown(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+        let path = self.path();
+        if overlay.device(&path)?.is_none() {
+            overlay.put_unseen(device(path, 512));
+        }
         Ok(())
     }
 
@@ -180,6 +184,18 @@ impl ArrayAction {
         } else {
             Err(format!("{} spares of {} devices", action.spares, nodes.len()))
         })
+    }
+}
+
+/// An array that will be there. Its size is known when it is.
+fn device(node: String, sector_size: u32) -> Device {
+    Device {
+        node,
+        size: None,
+        sector_size,
+        partition: None,
+        mapper: None,
+        uses: Vec::new(),
     }
 }
 

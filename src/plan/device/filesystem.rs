@@ -185,15 +185,7 @@ impl MakeFilesystem {
         if let Err(problem) = super::check_unused(&self.node, devices)? {
             return Ok(Err(problem));
         }
-        let found = devices.signature(&self.node)?;
-        Ok(if !found.is_blank() && !change.destroys() {
-            Err(format!(
-                "{} holds {}, which the step does not say",
-                self.node, found.kind
-            ))
-        } else {
-            Ok(())
-        })
+        super::check_said(&self.node, change, devices)
     }
 
     /// Format, label and UUID in words.

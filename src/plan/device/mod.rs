@@ -130,6 +130,19 @@ impl DeviceAction {
         }
     }
 
+    /// Lays over a view what is there after it, if a real run is to see whether it makes that or keeps it.
+    pub(super) fn predict_unknown(&self, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
+        match self {
+            Self::Array(action) => action.predict_unknown(overlay.devices_mut()),
+            Self::Volume(action) => action.predict_unknown(overlay.devices_mut()),
+            Self::WriteTable(_)
+            | Self::MakeFilesystem(_)
+            | Self::Mount(_)
+            | Self::Unmount(_)
+            | Self::ChangeKernelArguments(_) => Ok(()),
+        }
+    }
+
     /// What is wrong with it, if anything: nothing in use is changed, and no word of the config is read as an option of a
     /// program. The outer result is about asking.
     pub(super) fn check(
@@ -170,9 +183,11 @@ fn forget_partitions(node: &str, overlay: &mut DeviceOverlay<'_>) -> Result<(), 
 
 /// A step that works over something must say that this is lost.
 fn check_said(node: &str, change: &Change, devices: &dyn Devices) -> Result<Result<(), String>, ViewError> {
+    if matches!(change, Change::Replace { .. }) {
+        return Ok(Ok(()));
+    }
     let found = devices.signature(node)?;
-    let said = matches!(change, Change::Replace { .. });
-    Ok(if found.is_blank() || said {
+    Ok(if found.is_blank() {
         Ok(())
     } else {
         Err(format!(

@@ -259,6 +259,16 @@ impl VolumeAction {
         Ok(())
     }
 
+    pub(super) fn predict_unknown(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
+        let Self::OpenVolume(action) = self else {
+            return Ok(());
+        };
+        if overlay.device(&mapper_path(&action.volume.name))?.is_none() {
+            overlay.put_unseen(action.opened(overlay)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn check(
         &self,
         change: &Change,
@@ -362,11 +372,14 @@ impl FormatVolume {
                 return Ok(checked);
             }
         }
+        if self.wipe {
+            return Ok(Ok(()));
+        }
         // What is there is only ever overwritten when the config says so, or when this run has made it itself.
         let own = devices
             .volume(node)?
             .is_some_and(|found| self.marker.as_ref() == Some(&found.subsystem));
-        Ok(if self.wipe || own || devices.signature(node)?.is_blank() {
+        Ok(if own || devices.signature(node)?.is_blank() {
             Ok(())
         } else {
             Err(format!("{node} is not blank, and nobody asked to wipe it"))
@@ -375,6 +388,20 @@ impl FormatVolume {
 }
 
 impl OpenVolume {
+    /// Its mapping, which will be there. Its size is known when it is.
+    fn opened(&self, devices: &dyn Devices) -> Result<Device, ViewError> {
+        let VolumeOf { name, node, .. } = &self.volume;
+        let below = devices.device(node)?;
+        Ok(Device {
+            node: mapper_path(name),
+            size: None,
+            sector_size: below.map_or(512, |device| device.sector_size),
+            partition: None,
+            mapper: Some(name.clone()),
+            uses: Vec::new(),
+        })
+    }
+
     fn predict(&self, overlay: &mut DeviceOverlay<'_>) -> Result<(), ViewError> {
         let VolumeOf { name, node, .. } = &self.volume;
         let mut uuid = String::new();
@@ -387,16 +414,13 @@ impl OpenVolume {
             overlay.put_volume(node, found);
         }
         let mapping = mapper_path(name);
-        let below = overlay.device(node)?;
+        let opened = self.opened(overlay)?;
         overlay.put_uses(node, vec![Use::Held(name.clone())]);
-        overlay.put_device(Device {
-            node: mapping.clone(),
-            size: None,
-            sector_size: below.map_or(512, |device| device.sector_size),
-            partition: None,
-            mapper: Some(name.clone()),
-            uses: Vec::new(),
-        });
+        if self.kept {
+            overlay.put_unseen(opened);
+        } else {
+            overlay.put_device(opened);
+        }
         overlay.put_path(&format!("/dev/disk/by-id/dm-name-{name}"), Some(&mapping));
         if !uuid.is_empty() {
             let id = format!(

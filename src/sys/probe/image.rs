@@ -49,6 +49,10 @@ impl<'a> ImageView<'a> {
         if let Some(tree) = self.trees.borrow().get(node) {
             return Ok(Rc::clone(tree));
         }
+        if self.devices.device(node)?.is_none() {
+            // An array or a volume that a run starts or opens, and keeps.
+            return Ok(Rc::new(Closed::new(node, "what a run finds there".to_owned())));
+        }
         let kind = self.devices.signature(node)?.kind;
         let part = self.devices.part(node)?.filter(|_| kind == "ext4");
         let tree: Rc<dyn Tree> = match part {
@@ -136,10 +140,7 @@ impl View for ImageView<'_> {
     }
 
     fn held(&self, node: &str) -> Result<Held, ViewError> {
-        Ok(match self.devices.device(node)? {
-            Some(_) => Held::Tree(self.tree(node)?),
-            None => Held::Nothing,
-        })
+        Ok(Held::Tree(self.tree(node)?))
     }
 }
 

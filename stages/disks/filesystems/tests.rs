@@ -290,3 +290,42 @@ fn what_may_not_be_read_is_unknown_and_other_errors_are_told() {
         }
     );
 }
+
+/// An array that is kept and started, a volume that is kept and opened: what is in it decides when it is seen.
+#[test]
+fn what_is_on_a_kept_array_is_not_taken_for_nothing() {
+    let base = FakeView::new().with_devices(machine());
+    let mut overlay = Overlay::new(&base);
+    let array = Device {
+        node: "/dev/md/data".to_owned(),
+        ..base.devices().device("/dev/vdb").unwrap().unwrap()
+    };
+    overlay.devices_mut().put_unseen(array);
+    let change = |overlay: &Overlay<'_>, more: &str| {
+        let entry = format!(r#"{{"device": "/dev/md/data", "format": "ext4", "label": "DATA"{more}}}"#);
+        let plan = plan(&config(&entry), overlay).unwrap();
+        check(&plan, overlay).unwrap();
+        plan.steps.into_iter().next().unwrap()
+    };
+    let unknown = change(&overlay, "");
+    let why = "what is on /dev/md/data is known when it runs or is open".to_owned();
+    assert_eq!(unknown.change, Change::Unknown { why });
+    predict(&unknown, &mut overlay).unwrap();
+    assert!(
+        overlay
+            .devices()
+            .signature("/dev/md/data")
+            .unwrap_err()
+            .is_unseen()
+    );
+    assert!(!overlay.devices_mut().is_predicted("/dev/md/data"));
+    let wiped = change(&overlay, r#", "wipeFilesystem": true"#);
+    let lost = Lost {
+        what: "whatever /dev/md/data holds".to_owned(),
+        trivial: false,
+    };
+    assert_eq!(wiped.change, Change::Replace { lost });
+    predict(&wiped, &mut overlay).unwrap();
+    assert_eq!(overlay.devices().signature("/dev/md/data").unwrap().label, "DATA");
+    assert!(overlay.devices_mut().is_predicted("/dev/md/data"));
+}

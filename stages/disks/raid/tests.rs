@@ -101,6 +101,21 @@ fn an_array_that_matches_is_kept() {
     ");
 }
 
+/// What is on an array that is started is seen when it runs. If it belongs to another one, that may be kept, too.
+#[test]
+fn what_is_on_a_kept_array_is_not_taken_for_nothing() {
+    let both = format!(
+        "{MIRROR}, {}",
+        r#"{"name": "big", "level": "raid1", "devices": ["/dev/md/data", "/dev/c"]}"#
+    );
+    insta::assert_snapshot!(planned(&both, mirror()), @r"
+    modify (starts it: name, level and members are these): /dev/md/data: assemble /dev/vda /dev/vdb @ storage.raid[0]
+        mdadm --assemble data --run /dev/vda /dev/vdb
+    unknown (what is on /dev/md/data is known when it runs or is open): /dev/md/big: raid1 of /dev/md/data /dev/vdc @ storage.raid[1]
+        mdadm --create big --force --run --homehost any --level raid1 --raid-devices 2 /dev/md/data /dev/vdc
+    ");
+}
+
 #[test]
 fn what_does_not_match_in_one_point_is_made_anew() {
     let other = |a: Member, b: Member| disks().member("/dev/vda", a).member("/dev/vdb", b);

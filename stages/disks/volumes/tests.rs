@@ -1,6 +1,7 @@
 use super::super::table::{lines, refusal};
 use super::*;
 use crate::plan::Action;
+use crate::view::Overlay;
 use crate::view::fake::FakeView;
 use crate::view::fake_devices::FakeDevices;
 
@@ -66,6 +67,41 @@ fn open_volume(devices: FakeDevices) -> FakeDevices {
         .used("/dev/vda", Use::Held("dm-0".to_owned()))
         .disk("/dev/dm-0", 1 << 29)
         .link("/dev/mapper/data", "/dev/dm-0")
+}
+
+/// On an array that is kept, only a real run sees whether the volume is there.
+#[test]
+fn what_is_on_a_kept_array_is_not_taken_for_nothing() {
+    let base = FakeView::new().with_devices(disk());
+    let mut overlay = Overlay::new(&base);
+    let array = Device {
+        node: "/dev/md/data".to_owned(),
+        ..base.devices().device("/dev/vda").unwrap().unwrap()
+    };
+    overlay.devices_mut().put_unseen(array);
+    let shown = |luks: &str| {
+        let plan = plan(&input(&config(luks), &fill), &overlay).unwrap();
+        lines(&plan, &overlay)
+    };
+    insta::assert_snapshot!(
+        shown(r#"{"name": "vault", "device": "/dev/md/data", "keyFile": {"source": "data:,x"}}"#), @r"
+    create: key of vault: from the config, 1 bytes @ storage.luks[0].keyFile
+    unknown (what is on /dev/md/data is known when it runs or is open): /dev/md/data: LUKS2 for vault @ storage.luks[0]
+        cryptsetup luksFormat --type luks2 --key-file KEYFILE --subsystem ignition-07070707070707070707070707070707 /dev/md/data
+    unknown (what is on /dev/md/data is known when it runs or is open): /dev/md/data: open as vault @ storage.luks[0]
+        cryptsetup luksOpen /dev/md/data vault --key-file KEYFILE --persistent
+    ");
+    insta::assert_snapshot!(
+        shown(r#"{"name": "vault", "device": "/dev/md/data", "wipeVolume": true, "keyFile": {"source": "data:,x"}}"#), @r"
+    create: key of vault: from the config, 1 bytes @ storage.luks[0].keyFile
+    replace (whatever /dev/md/data holds, trivial: false): /dev/md/data: LUKS2 for vault @ storage.luks[0].wipeVolume
+        wipefs -a /dev/md/data
+        cryptsetup luksFormat --type luks2 --key-file KEYFILE --subsystem ignition-07070707070707070707070707070707 /dev/md/data
+    create: /dev/md/data: open as vault @ storage.luks[0]
+        cryptsetup luksOpen /dev/md/data vault --key-file KEYFILE --persistent
+    ");
+    let config = config(r#"{"name": "vault", "device": "/dev/md/data"}"#);
+    assert!(finish(&config, DIGEST, &overlay).unwrap().steps.is_empty());
 }
 
 #[test]
