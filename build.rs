@@ -15,6 +15,8 @@ const SINCE: u32 = 90;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=release.ld");
+    // A target directory that was copied along names the script of the other tree.
+    println!("cargo:rerun-if-env-changed=CARGO_MANIFEST_DIR");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     // With debug information, the tables stay for debuggers and profilers.
     let release = is("TARGET", TARGET) && is("PROFILE", "release") && is("DEBUG", "false");
