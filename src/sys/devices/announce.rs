@@ -20,6 +20,7 @@ use super::wait::{Lack, wait};
 use super::{AnnounceError, pid1};
 use crate::report::chain;
 use crate::sys::Clock;
+use crate::sys::runner::Runner;
 
 /// How long links are waited for that udev should have made.
 const LINKS: Duration = Duration::from_secs(10);
@@ -46,6 +47,7 @@ const LONGEST: usize = 255;
 
 /// What announcing works with.
 pub(super) struct Announcer<'a> {
+    pub(super) runner: &'a dyn Runner,
     pub(super) clock: &'a dyn Clock,
     /// `/run`
     pub(super) run: &'a Path,
@@ -263,14 +265,22 @@ impl Announcer<'_> {
         if units.is_empty() {
             return;
         }
-        let mut failed = None;
+        let (mut by_program, mut failed) = (false, None);
         let mut look = || {
-            let active = match pid1::active(&socket, &units) {
+            let mut asked = Err(io::ErrorKind::Unsupported.into());
+            if !by_program {
+                asked = pid1::active(&socket, &units);
+                by_program = asked.is_err();
+            }
+            let active = match asked {
                 Ok(active) => active,
-                Err(error) => {
-                    failed = Some(error);
-                    return Vec::new();
-                }
+                Err(error) => match pid1::active_by_program(self.runner, &units) {
+                    Ok(active) => active,
+                    Err(_) => {
+                        failed = Some(error);
+                        return Vec::new();
+                    }
+                },
             };
             let lacking = units.difference(&active);
             lacking

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use super::super::changed::Entry;
 use super::*;
 use crate::sys::clock::FakeClock;
+use crate::sys::runner::FakeRunner;
 
 /// A udev of the test's own: `/run` and `/sys` in a directory; `/dev/sda` has the number 8:0, `/dev/sda3` 8:3, and so have
 /// the links that tests make of them.
 struct Scene {
     directory: tempfile::TempDir,
     clock: FakeClock,
+    systemctl: FakeRunner,
     /// Links and nodes that are there, with their numbers
     numbers: RefCell<BTreeMap<String, u64>>,
 }
@@ -33,6 +35,7 @@ impl Scene {
         Self {
             directory,
             clock: FakeClock::new(),
+            systemctl: FakeRunner::new(),
             numbers: RefCell::new(numbers),
         }
     }
@@ -44,6 +47,7 @@ impl Scene {
     fn with<T>(&self, act: impl FnOnce(&Announcer<'_>) -> T) -> T {
         let number = |path: &str| self.numbers.borrow().get(path).copied();
         act(&Announcer {
+            runner: &self.systemctl,
             clock: &self.clock,
             run: &self.run(),
             sysfs: &self.directory.path().join("sys"),
@@ -240,4 +244,21 @@ fn without_udev_nothing_is_done() {
         announcer.await_units(&["/dev/sda1".to_owned()].into());
     });
     assert!(scene.clock.slept().is_empty());
+}
+
+/// A socket that does not do what is expected of it costs time, and brings the race back only if systemctl does not help, either.
+#[test]
+fn systemctl_is_asked_if_the_socket_does_not_answer() {
+    let mut scene = Scene::new(1);
+    let unit = |state| format!("Id={}\nActiveState={state}\n", device_unit("/dev/sda1"));
+    scene.systemctl = FakeRunner::new()
+        .succeed(unit("inactive").as_bytes())
+        .succeed(unit("active").as_bytes());
+    fs::write(scene.run().join("udev/data/b8:1"), "G:systemd\n").unwrap();
+    fs::create_dir(scene.run().join("systemd")).unwrap();
+    // Nobody listens.
+    fs::write(scene.run().join("systemd/private"), "").unwrap();
+    scene.with(|announcer| announcer.await_units(&["/dev/sda1".to_owned()].into()));
+    assert_eq!(scene.systemctl.commands().len(), 2);
+    assert!(scene.clock.monotonic() < UNITS);
 }

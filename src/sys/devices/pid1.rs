@@ -7,6 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::sys::Tool;
+use crate::sys::runner::{Invocation, RunError, Runner};
+
 /// How long PID 1 may take to say something.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,29 @@ pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTre
             _ => {}
         }
     }
+}
+
+/// The same by `systemctl`, if the socket does not do what was expected of it.
+pub(super) fn active_by_program(
+    runner: &dyn Runner,
+    units: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, RunError> {
+    let ask = ["show", "--property=Id", "--property=ActiveState", "--"].map(str::to_owned);
+    let output = runner.run(&Invocation::new(
+        Tool::Systemctl,
+        ask.into_iter().chain(units.iter().cloned()),
+    ))?;
+    // A paragraph for each unit.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let paragraphs = text.split("\n\n");
+    let active = paragraphs.filter_map(|unit| {
+        let value = |key: &str| {
+            unit.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        };
+        (value("ActiveState")? == "active").then(|| value("Id").map(str::to_owned))?
+    });
+    Ok(active.collect())
 }
 
 fn strange() -> io::Error {
@@ -216,6 +242,7 @@ fn answer(fixed: &[u8; 16], message: &[u8]) -> Option<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::runner::FakeRunner;
     use std::os::unix::net::UnixListener;
     use std::thread;
 
@@ -296,6 +323,21 @@ mod tests {
         assert!(sent.starts_with(b"\0AUTH EXTERNAL "));
         let (found, _) = ask(vec![said(2, &[])], &["a.device"]);
         assert_eq!(found.unwrap(), set(&[]));
+    }
+
+    #[test]
+    fn what_is_active_by_systemctl() {
+        let said = b"Id=a.device\nActiveState=active\n\nId=dev-b\\x2dc.device\nActiveState=inactive\n\nActiveState=active\nId=d.device\n";
+        let runner = FakeRunner::new().succeed(said);
+        let units = set(&["a.device", "dev-b\\x2dc.device", "d.device"]);
+        assert_eq!(
+            active_by_program(&runner, &units).unwrap(),
+            set(&["a.device", "d.device"])
+        );
+        assert_eq!(
+            runner.commands(),
+            [r"systemctl show --property=Id --property=ActiveState -- a.device d.device 'dev-b\x2dc.device'"]
+        );
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl RealDevices {
 
     fn announcer(&self) -> Announcer<'_> {
         Announcer {
+            runner: &self.runner,
             clock: &self.clock,
             run: &self.run,
             sysfs: self.sysfs.root(),
