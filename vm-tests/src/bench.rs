@@ -44,8 +44,16 @@ measured() {
 /// Wall seconds, CPU seconds, MiB
 type Figures = [f64; 3];
 
-/// Runs it and prints medians and ratios. The binary should be a release build.
+/// Runs it on machines with one processor and with two, and prints medians and ratios. The binary should be a release build.
 pub fn run(lab: &Lab) -> Result<()> {
+    for processors in [1, 2] {
+        println!("on a machine with {processors} processor(s):");
+        run_on(lab, processors)?;
+    }
+    Ok(())
+}
+
+fn run_on(lab: &Lab, processors: u32) -> Result<()> {
     let parts: Vec<String> = (1..=16)
         .map(|number| format!(r#"{{"number": {number}, "label": "p{number}", "sizeMiB": 40}}"#))
         .collect();
@@ -69,7 +77,7 @@ pub fn run(lab: &Lab) -> Result<()> {
     ];
 
     let mut script = ROUND.replace("OURS", base::BINARY).replace("PEER", tools::PEER);
-    let mut machine = lab.machine(Flavour::Systemd, "");
+    let mut machine = lab.machine(Flavour::Systemd, "").processors(processors);
     let mut target = 0;
     for round in 0..=ROUNDS {
         for (name, _) in &configs {
@@ -91,7 +99,7 @@ pub fn run(lab: &Lab) -> Result<()> {
         .file("job/measure", 0o755, &program)
         .job(&(script + "exit 0"))
         .timeout(Duration::from_secs(1800))
-        .run("bench-disks")?;
+        .run(&format!("bench-disks-{processors}"))?;
     job.check()?;
     report(&job.text("measured")?)
 }

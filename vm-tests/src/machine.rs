@@ -169,6 +169,7 @@ pub struct Machine {
     shell: bool,
     firmware: bool,
     counted: bool,
+    processors: u32,
 }
 
 impl Machine {
@@ -193,6 +194,7 @@ impl Machine {
             shell: false,
             firmware: false,
             counted: false,
+            processors: 1,
         }
     }
 
@@ -299,6 +301,13 @@ impl Machine {
     pub fn shell(mut self) -> Self {
         self.shell = true;
         self.argument("vm-tests.shell")
+    }
+
+    /// So many processors; each is a thread of the host's. One if not said.
+    #[must_use]
+    pub fn processors(mut self, count: u32) -> Self {
+        self.processors = count;
+        self
     }
 
     /// Its clock counts instructions, one as a nanosecond, and goes on by itself only while it waits: what it takes depends neither on what
@@ -419,7 +428,12 @@ impl Machine {
         }
         command
             .args(["-accel", &acceleration, "-M", "q35"])
-            .args(["-cpu", "Westmere,+rdrand,-spec-ctrl", "-smp", "1"])
+            .args([
+                "-cpu",
+                "Westmere,+rdrand,-spec-ctrl",
+                "-smp",
+                &self.processors.to_string(),
+            ])
             .args(["-m", &self.memory.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         if !self.firmware {

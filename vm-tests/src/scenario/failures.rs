@@ -43,7 +43,39 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ci: true,
         play: late,
     },
+    Scenario {
+        name: "ec2-failure",
+        shows: "a file with another hash, by HTTP: on EC2, which looks whether a machine has a network, a failed one has none, elsewhere it has",
+        ci: false,
+        play: ec2,
+    },
 ];
+
+fn ec2(play: &Play) -> Result<()> {
+    let file = Server::start(&[("/file", b"other".to_vec())])?;
+    let config = format!(
+        r#"{{"ignition": {{"version": "3.4.0"}}, "storage": {{"files": [{{"path": "/etc/new", "contents": {{
+  "source": "http://10.0.2.2:{}/file",
+  "verification": {{"hash": "sha256-2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}}}}}}]}}}}"#,
+        file.port
+    );
+    let front = Server::start(&[("/config", config.into_bytes())])?;
+    for (oem, network) in [("qemu", "active"), ("ec2", "inactive")] {
+        let mut computer = Computer::new(play, oem)?.argument(&format!(
+            "ignition.config.url=http://10.0.2.2:{}/config",
+            front.port
+        ));
+        computer.put(6, "/grub.cfg", &format!("set oem_id=\"{oem}\"\n"))?;
+        let boot = computer.failing_boot(
+            &["files", "storage.files[0]", "sha256"],
+            "step network systemctl is-active systemd-networkd.service",
+        )?;
+        let found = boot.job.step("network")?.stdout;
+        must(found.trim() == network, format!("{oem}: networkd is {found}"))?;
+        computer.forget()?;
+    }
+    must(front.asked().len() == 2, format!("{:?}", front.asked()))
+}
 
 fn late(play: &Play) -> Result<()> {
     let mut computer = Computer::new(play, "computer")?.config(
