@@ -23,7 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use crate::PROGRESS_PATH;
-use crate::config::grammar::url::hex_digit;
+use crate::config::grammar::hex::hex_digit;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::stages::{Phase, Progress};
 use crate::sys::sysroot::{AppendFile, Sysroot, SysrootError};

@@ -28,7 +28,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::config::grammar::url::hex_digit;
+use crate::config::grammar::hex::hex_digit;
 
 /// Who owns a node: an id, or an account that this run creates and whose id is known only after that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -8,7 +8,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use thiserror::Error;
 
-use super::url::hex_digit;
+use super::hex::hex_digit;
 
 /// Go's `StdEncoding`: padding is required, bits after the last byte are not looked at.
 const STANDARD: GeneralPurpose = GeneralPurpose::new(

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::url::hex_digit;
+use super::hex::hex_digit;
 
 /// A hash function that a config can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

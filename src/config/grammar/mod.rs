@@ -5,6 +5,7 @@ pub mod arn;
 pub mod data_url;
 pub mod guid;
 pub mod hash;
+pub(crate) mod hex;
 pub mod path;
 pub mod semver;
 pub mod source;

@@ -8,6 +8,8 @@ use std::net::Ipv6Addr;
 
 use thiserror::Error;
 
+use super::hex::hex_digit;
+
 /// Why a text is not a URL. The text is not shown: it may hold credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
@@ -246,16 +248,6 @@ pub fn display(raw: &str) -> String {
         |_| format!("<invalid URL, {} bytes>", raw.len()),
         |url| url.display(),
     )
-}
-
-/// Value of a hexadecimal digit.
-pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 fn parse_before_fragment(text: &str) -> Result<Url, UrlError> {
