@@ -17,9 +17,8 @@ const COMPOSE_MAX: u64 = 1 << 20;
 /// Lays the effect of a step over the view. Kept steps have none; unknown ones leave devices of which nothing else is known.
 pub fn predict(step: &Step, overlay: &mut Overlay<'_>) -> Result<(), ViewError> {
     match (&step.change, &step.action) {
-        (Change::Keep { .. }, _) => return Ok(()),
         (Change::Unknown { .. }, Action::Device(action)) => return action.predict_unknown(overlay),
-        (Change::Unknown { .. }, _) => return Ok(()),
+        (Change::Keep { .. } | Change::Unknown { .. }, _) => return Ok(()),
         (Change::Create | Change::Modify { .. } | Change::Replace { .. } | Change::Delete { .. }, _) => {}
     }
     match &step.action {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{Desk, assert_nothing_mounted, available, file, two_filesystems};
+use super::{Desk, assert_nothing_mounted, available, two_filesystems};
 use crate::support::programs;
 
 fn is_blank(path: &Path) -> bool {

@@ -267,20 +267,21 @@ impl Announcer<'_> {
         }
         let (mut by_program, mut failed) = (false, None);
         let mut look = || {
-            let mut asked = Err(io::ErrorKind::Unsupported.into());
-            if !by_program {
-                asked = pid1::active(&socket, &units);
-                by_program = asked.is_err();
-            }
-            let active = match asked {
+            let answer = if by_program {
+                pid1::active_by_program(self.runner, &units)
+            } else {
+                pid1::active(&socket, &units).or_else(|error| {
+                    by_program = true;
+                    // What the socket said tells more than what systemctl says.
+                    pid1::active_by_program(self.runner, &units).map_err(|_| error)
+                })
+            };
+            let active = match answer {
                 Ok(active) => active,
-                Err(error) => match pid1::active_by_program(self.runner, &units) {
-                    Ok(active) => active,
-                    Err(_) => {
-                        failed = Some(error);
-                        return Vec::new();
-                    }
-                },
+                Err(error) => {
+                    failed = Some(error);
+                    return Vec::new();
+                }
             };
             let lacking = units.difference(&active);
             lacking

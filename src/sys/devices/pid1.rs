@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sys::Tool;
-use crate::sys::runner::{Invocation, RunError, Runner};
+use crate::sys::runner::{Invocation, Runner};
 
 /// How long PID 1 may take to say something.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -59,12 +59,10 @@ pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTre
 pub(super) fn active_by_program(
     runner: &dyn Runner,
     units: &BTreeSet<String>,
-) -> Result<BTreeSet<String>, RunError> {
+) -> io::Result<BTreeSet<String>> {
     let ask = ["show", "--property=Id", "--property=ActiveState", "--"].map(str::to_owned);
-    let output = runner.run(&Invocation::new(
-        Tool::Systemctl,
-        ask.into_iter().chain(units.iter().cloned()),
-    ))?;
+    let show = Invocation::new(Tool::Systemctl, ask.into_iter().chain(units.iter().cloned()));
+    let output = runner.run(&show).map_err(io::Error::other)?;
     // A paragraph for each unit.
     let text = String::from_utf8_lossy(&output.stdout);
     let paragraphs = text.split("\n\n");
