@@ -1,5 +1,7 @@
 //! The stages mount and umount: one filesystem after the other, since what one holds decides about the next.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use super::edges::Edges;
@@ -12,10 +14,10 @@ use crate::fetch::Fetcher;
 use crate::plan::{Action, Change, Plan};
 use crate::stages::mount::{self, Wanted};
 use crate::stages::{Phase, PlanError, Stage, umount};
+use crate::sys::HostFiles;
 use crate::sys::devices::RealDevices;
+use crate::sys::pid1::{self, Unit};
 use crate::sys::sysroot::Sysroot;
-use crate::sys::tool::Tool;
-use crate::sys::{HostFiles, Invocation, Runner};
 use crate::view::{RootPath, View};
 
 /// What later stages must know of the mount stage.
@@ -136,32 +138,28 @@ fn leave(job: &Job<'_>, edges: &Edges, root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     // An image is provisioned when the run over it is.
-    if !job.of_image && stays_in_the_initrd(&edges.host, &edges.runner) {
+    let ask = |names: &_| pid1::units(Path::new("/run"), &edges.runner, names);
+    if !job.of_image && stays_in_the_initrd(&edges.host, ask) {
         tracing::info!("this boot does not go on into the system: the record of the run stays");
         return Ok(());
     }
     progress::forget(&sysroot).map_err(|error| failed(&error))
 }
 
-/// Whether systemd stops this in an initrd for another reason than that the root is switched to: a failure, a reboot.
-fn stays_in_the_initrd(host: &dyn HostFiles, runner: &dyn Runner) -> bool {
+/// Whether systemd stops this in an initrd for another reason than that the root is switched to: a failure, a reboot. `ask` tells how
+/// units are.
+fn stays_in_the_initrd(
+    host: &dyn HostFiles,
+    ask: impl FnOnce(&BTreeSet<String>) -> io::Result<Vec<Unit>>,
+) -> bool {
     if !host.exists(Path::new(super::IN_INITRD)).unwrap_or(false) {
         return false;
     }
-    let ask = [
-        "show",
-        "--property=Job",
-        "--property=ActiveState",
-        "initrd-switch-root.target",
-    ];
-    let Ok(answer) = runner.run(&Invocation::new(Tool::Systemctl, ask)) else {
+    match ask(&["initrd-switch-root.target".to_owned()].into()) {
+        Ok(found) => !found.iter().any(|unit| unit.is_active || unit.has_job),
         // Another program is process 1, and runs the stage when it is time to.
-        return false;
-    };
-    let is_going = |line: &[u8]| {
-        line == b"ActiveState=active" || line.strip_prefix(b"Job=").is_some_and(|job| !job.is_empty())
-    };
-    !answer.stdout.split(|byte| *byte == b'\n').any(is_going)
+        Err(_) => false,
+    }
 }
 
 fn unmount_all(
@@ -233,32 +231,32 @@ pub(super) fn text(sysroot: &Sysroot) -> String {
 mod tests {
     use super::*;
     use crate::sys::host::FakeHost;
-    use crate::sys::runner::FakeRunner;
 
     /// Seen in QEMU: a boot that was cut off, or failed, after the stage files had to be provisioned again, and was refused.
     #[test]
     fn the_initrd_is_left_when_the_root_is_about_to_be_switched_to() {
         let initrd = || FakeHost::new().file(super::super::IN_INITRD, "");
-        for (answer, stays) in [
-            ("Job=91\nActiveState=inactive\n", false),
-            ("Job=\nActiveState=active\n", false),
-            ("ActiveState=active\n", false),
+        let unit = |is_active, has_job| Unit {
+            name: "initrd-switch-root.target".to_owned(),
+            is_active,
+            has_job,
+        };
+        for (found, stays) in [
+            (vec![unit(false, true)], false),
+            (vec![unit(true, false)], false),
             // A reboot, or the emergency target.
-            ("Job=\nActiveState=inactive\n", true),
-            ("ActiveState=inactive\n", true),
-            ("", true),
+            (vec![unit(false, false)], true),
+            (Vec::new(), true),
         ] {
-            let systemd = FakeRunner::new().succeed(answer.as_bytes());
-            assert_eq!(stays_in_the_initrd(&initrd(), &systemd), stays, "{answer}");
-            assert_eq!(
-                systemd.commands(),
-                ["systemctl show --property=Job --property=ActiveState initrd-switch-root.target"]
-            );
+            let ask = |names: &BTreeSet<String>| {
+                assert!(names.iter().eq(["initrd-switch-root.target"]));
+                Ok(found.clone())
+            };
+            assert_eq!(stays_in_the_initrd(&initrd(), ask), stays, "{found:?}");
         }
-        let nobody = FakeRunner::new().fail(1, "System has not been booted with systemd");
-        assert!(!stays_in_the_initrd(&initrd(), &nobody));
-        let not_asked = FakeRunner::new();
-        assert!(!stays_in_the_initrd(&FakeHost::new(), &not_asked));
-        assert!(not_asked.commands().is_empty());
+        assert!(!stays_in_the_initrd(&initrd(), |_| Err(
+            io::ErrorKind::NotFound.into()
+        )));
+        assert!(!stays_in_the_initrd(&FakeHost::new(), |_| panic!("asked")));
     }
 }

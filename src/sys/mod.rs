@@ -22,6 +22,7 @@ pub mod loop_device;
 pub mod netlink;
 pub mod own_node;
 mod patience;
+pub mod pid1;
 pub mod ports;
 pub mod private;
 pub mod probe;

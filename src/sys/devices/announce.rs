@@ -13,14 +13,14 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use super::AnnounceError;
 use super::changed::{Changed, Record};
 use super::uevent::{self, Ear, Heard};
 use super::unit::device_unit;
 use super::wait::{Lack, wait};
-use super::{AnnounceError, pid1};
 use crate::report::chain;
-use crate::sys::Clock;
 use crate::sys::runner::Runner;
+use crate::sys::{Clock, pid1};
 
 /// How long links are waited for that udev should have made.
 const LINKS: Duration = Duration::from_secs(10);
@@ -244,8 +244,7 @@ impl Announcer<'_> {
 
     /// Waits until PID 1 has the units of these devices and of their links.
     pub(super) fn await_units(&self, nodes: &BTreeSet<String>) {
-        let socket = self.run.join("systemd/private");
-        if !has_udev(self.run) || fs::symlink_metadata(&socket).is_err() {
+        if !has_udev(self.run) || fs::symlink_metadata(pid1::socket(self.run)).is_err() {
             return;
         }
         let mut units = BTreeSet::new();
@@ -265,19 +264,13 @@ impl Announcer<'_> {
         if units.is_empty() {
             return;
         }
-        let (mut by_program, mut failed) = (false, None);
+        let mut failed = None;
         let mut look = || {
-            let answer = if by_program {
-                pid1::active_by_program(self.runner, &units)
-            } else {
-                pid1::active(&socket, &units).or_else(|error| {
-                    by_program = true;
-                    // What the socket said tells more than what systemctl says.
-                    pid1::active_by_program(self.runner, &units).map_err(|_| error)
-                })
-            };
-            let active = match answer {
-                Ok(active) => active,
+            let active: BTreeSet<String> = match pid1::units(self.run, self.runner, &units) {
+                Ok(found) => found
+                    .into_iter()
+                    .filter_map(|unit| unit.is_active.then_some(unit.name))
+                    .collect(),
                 Err(error) => {
                     failed = Some(error);
                     return Vec::new();

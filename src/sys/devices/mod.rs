@@ -9,7 +9,6 @@ pub mod luks;
 mod mapped;
 mod marks;
 mod mountinfo;
-mod pid1;
 pub mod raid;
 pub mod read_at;
 mod real;

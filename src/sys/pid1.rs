@@ -1,10 +1,11 @@
-//! Asking PID 1 which device units are active, on its own socket (`/run/systemd/private`), as `systemctl` does: one message of
-//! D-Bus and its answer. `systemctl` itself takes longer to start than udev takes for a device, and lists all units there are.
+//! Asking PID 1 about units on its own socket (`/run/systemd/private`), as `systemctl` does: one message of D-Bus and its answer.
+//! `systemctl` itself takes longer to start than udev takes for a device, and lists all units there are. It is asked where the socket
+//! does not do what is expected of it.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sys::Tool;
@@ -16,8 +17,32 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes that an answer may have; D-Bus allows no more.
 const MOST: usize = 128 << 20;
 
-/// Which of these units are active.
-pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTreeSet<String>> {
+/// A unit as PID 1 has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name
+    pub name: String,
+    /// Whether it is active
+    pub is_active: bool,
+    /// Whether there is a job for it
+    pub has_job: bool,
+}
+
+/// Where PID 1 is asked; there only if it is systemd.
+pub fn socket(run: &Path) -> PathBuf {
+    run.join("systemd/private")
+}
+
+/// How these units are, by the socket or by `systemctl`.
+///
+/// # Errors
+///
+/// What the socket said: it tells more than what `systemctl` says of the same.
+pub fn units(run: &Path, runner: &dyn Runner, names: &BTreeSet<String>) -> io::Result<Vec<Unit>> {
+    by_socket(&socket(run), names).or_else(|error| by_systemctl(runner, names).map_err(|_| error))
+}
+
+fn by_socket(socket: &Path, names: &BTreeSet<String>) -> io::Result<Vec<Unit>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
@@ -39,7 +64,7 @@ pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTre
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     stream.write_all(b"BEGIN\r\n")?;
-    stream.write_all(&question(units)?)?;
+    stream.write_all(&question(names)?)?;
     loop {
         let mut fixed = [0; 16];
         stream.read_exact(&mut fixed)?;
@@ -55,25 +80,24 @@ pub(super) fn active(socket: &Path, units: &BTreeSet<String>) -> io::Result<BTre
     }
 }
 
-/// The same by `systemctl`, if the socket does not do what was expected of it.
-pub(super) fn active_by_program(
-    runner: &dyn Runner,
-    units: &BTreeSet<String>,
-) -> io::Result<BTreeSet<String>> {
-    let ask = ["show", "--property=Id", "--property=ActiveState", "--"].map(str::to_owned);
-    let show = Invocation::new(Tool::Systemctl, ask.into_iter().chain(units.iter().cloned()));
+fn by_systemctl(runner: &dyn Runner, names: &BTreeSet<String>) -> io::Result<Vec<Unit>> {
+    let ask = ["show", "--property=Id,ActiveState,Job", "--"].map(str::to_owned);
+    let show = Invocation::new(Tool::Systemctl, ask.into_iter().chain(names.iter().cloned()));
     let output = runner.run(&show).map_err(io::Error::other)?;
     // A paragraph for each unit.
     let text = String::from_utf8_lossy(&output.stdout);
-    let paragraphs = text.split("\n\n");
-    let active = paragraphs.filter_map(|unit| {
+    let units = text.split("\n\n").filter_map(|unit| {
         let value = |key: &str| {
             unit.lines()
                 .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
         };
-        (value("ActiveState")? == "active").then(|| value("Id").map(str::to_owned))?
+        Some(Unit {
+            name: value("Id")?.to_owned(),
+            is_active: value("ActiveState") == Some("active"),
+            has_job: value("Job").is_some_and(|job| !job.is_empty()),
+        })
     });
-    Ok(active.collect())
+    Ok(units.collect())
 }
 
 fn strange() -> io::Error {
@@ -213,9 +237,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The active ones of an answer, which is a list of units: name, description, how it was loaded, state, more of it, whom
+/// What is in an answer, which is a list of units: name, description, how it was loaded, state, more of it, whom
 /// it follows, path, and its job: number, kind, path. `message` is what comes after the first 16 bytes.
-fn answer(fixed: &[u8; 16], message: &[u8]) -> Option<BTreeSet<String>> {
+fn answer(fixed: &[u8; 16], message: &[u8]) -> Option<Vec<Unit>> {
     let fields = Reader::new(fixed, fixed).number_at(12)?;
     // Alignment counts from the message's begin, and this is a multiple of 8.
     let body = message.get(fields.checked_next_multiple_of(8)?..)?;
@@ -223,18 +247,21 @@ fn answer(fixed: &[u8; 16], message: &[u8]) -> Option<BTreeSet<String>> {
     let length = reader.number()?;
     reader.align(8)?;
     let end = reader.at.checked_add(length)?;
-    let mut active = BTreeSet::new();
+    let mut units = Vec::new();
     while reader.at < end {
         reader.align(8)?;
         let name = reader.string()?;
         let (_description, _loaded) = (reader.string()?, reader.string()?);
-        if reader.string()? == b"active" {
-            active.insert(String::from_utf8_lossy(name).into_owned());
-        }
+        let is_active = reader.string()? == b"active";
         let (_substate, _follows, _path) = (reader.string()?, reader.string()?, reader.string()?);
-        let (_job, _kind, _of) = (reader.number()?, reader.string()?, reader.string()?);
+        let (job, _kind, _of) = (reader.number()?, reader.string()?, reader.string()?);
+        units.push(Unit {
+            name: String::from_utf8_lossy(name).into_owned(),
+            is_active,
+            has_job: job != 0,
+        });
     }
-    Some(active)
+    Some(units)
 }
 
 #[cfg(test)]
@@ -249,14 +276,14 @@ mod tests {
     }
 
     /// A message of PID 1 about units with their states.
-    fn said(kind: u8, units: &[(&str, &str)]) -> Vec<u8> {
+    fn said(kind: u8, units: &[(&str, &str, usize)]) -> Vec<u8> {
         let mut list = Writer::default();
-        for (name, state) in units {
+        for (name, state, job) in units {
             list.align(8);
             for text in [name, "what it is", "loaded", state, "plugged", "", "/a/path"] {
                 list.string(text).unwrap();
             }
-            list.number(0).unwrap();
+            list.number(*job).unwrap();
             list.string("").unwrap();
             list.string("/").unwrap();
         }
@@ -278,7 +305,7 @@ mod tests {
     }
 
     /// Answers one client with these messages; returns what it was sent.
-    fn ask(answers: Vec<Vec<u8>>, units: &[&str]) -> (io::Result<BTreeSet<String>>, Vec<u8>) {
+    fn ask(answers: Vec<Vec<u8>>, units: &[&str]) -> (io::Result<Vec<Unit>>, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("private");
         let listener = UnixListener::bind(&path).unwrap();
@@ -301,41 +328,61 @@ mod tests {
             }
             heard
         });
-        let found = active(&path, &set(units));
+        let found = by_socket(&path, &set(units));
         (found, server.join().unwrap())
     }
 
-    #[test]
-    fn what_is_active() {
-        let signal = said(4, &[("c.device", "active")]);
-        let reply = said(
-            2,
-            &[
-                ("a.device", "active"),
-                ("dev-b\\x2dc.device", "active"),
-                ("d.device", "inactive"),
-            ],
-        );
-        let (found, sent) = ask(vec![signal, reply], &["a.device", "d.device"]);
-        assert_eq!(found.unwrap(), set(&["a.device", "dev-b\\x2dc.device"]));
-        assert!(sent.starts_with(b"\0AUTH EXTERNAL "));
-        let (found, _) = ask(vec![said(2, &[])], &["a.device"]);
-        assert_eq!(found.unwrap(), set(&[]));
+    fn unit(name: &str, is_active: bool, has_job: bool) -> Unit {
+        Unit {
+            name: name.to_owned(),
+            is_active,
+            has_job,
+        }
     }
 
     #[test]
-    fn what_is_active_by_systemctl() {
-        let said = b"Id=a.device\nActiveState=active\n\nId=dev-b\\x2dc.device\nActiveState=inactive\n\nActiveState=active\nId=d.device\n";
-        let runner = FakeRunner::new().succeed(said);
-        let units = set(&["a.device", "dev-b\\x2dc.device", "d.device"]);
-        assert_eq!(
-            active_by_program(&runner, &units).unwrap(),
-            set(&["a.device", "d.device"])
+    fn how_units_are() {
+        let signal = said(4, &[("c.device", "active", 0)]);
+        let reply = said(
+            2,
+            &[
+                ("a.device", "active", 0),
+                ("dev-b\\x2dc.device", "active", 7),
+                ("d.device", "inactive", 91),
+                ("e.device", "inactive", 0),
+            ],
         );
+        let (found, sent) = ask(vec![signal, reply], &["a.device", "d.device"]);
+        let want = [
+            unit("a.device", true, false),
+            unit("dev-b\\x2dc.device", true, true),
+            unit("d.device", false, true),
+            unit("e.device", false, false),
+        ];
+        assert_eq!(found.unwrap(), want);
+        assert!(sent.starts_with(b"\0AUTH EXTERNAL "));
+        let (found, _) = ask(vec![said(2, &[])], &["a.device"]);
+        assert_eq!(found.unwrap(), []);
+    }
+
+    #[test]
+    fn systemctl_is_asked_where_the_socket_does_not_answer() {
+        let answer = b"Id=a.device\nActiveState=active\nJob=\n\nJob=91\nId=dev-b\\x2dc.device\nActiveState=inactive\n\nActiveState=active\nId=d.device\n";
+        let runner = FakeRunner::new().succeed(answer);
+        let names = set(&["a.device", "dev-b\\x2dc.device", "d.device"]);
+        let want = [
+            unit("a.device", true, false),
+            unit("dev-b\\x2dc.device", false, true),
+            unit("d.device", true, false),
+        ];
+        assert_eq!(units(Path::new("/nowhere"), &runner, &names).unwrap(), want);
         assert_eq!(
             runner.commands(),
-            [r"systemctl show --property=Id --property=ActiveState -- a.device d.device 'dev-b\x2dc.device'"]
+            [r"systemctl show --property=Id,ActiveState,Job -- a.device d.device 'dev-b\x2dc.device'"]
         );
+        let nobody = FakeRunner::new().fail(1, "System has not been booted with systemd");
+        let error = units(Path::new("/nowhere"), &nobody, &names).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -351,7 +398,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         assert!(ask(vec![said(3, &[])], &["a.device"]).0.is_err());
-        let whole = said(2, &[("a.device", "active")]);
+        let whole = said(2, &[("a.device", "active", 0)]);
         for length in 0..whole.len() {
             assert!(
                 ask(vec![whole[..length].to_vec()], &["a.device"]).0.is_err(),
@@ -361,6 +408,6 @@ mod tests {
         let mut long = whole;
         long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(ask(vec![long], &["a.device"]).0.is_err());
-        assert!(active(Path::new("/nowhere"), &set(&[])).is_err());
+        assert!(by_socket(Path::new("/nowhere"), &set(&[])).is_err());
     }
 }
