@@ -200,11 +200,13 @@ const CASES: [Case; 42] = [
         "mkfs.fat /dev/sda",
         r#""filesystems": [{D, "format": "ext4"}]"#,
     ),
-    case(
-        "ext4-over-btrfs-wipe",
-        "mkfs.btrfs -q /dev/sda",
-        r#""filesystems": [{D, "format": "ext4", "wipeFilesystem": true}]"#,
-    ),
+    Case {
+        name: "ext4-over-btrfs-wipe",
+        before: "mkfs.btrfs -q /dev/sda",
+        storage: r#""filesystems": [{D, "format": "ext4", "wipeFilesystem": true}]"#,
+        // The kernel's module is not loaded, so udev says that the disk is not ready, and its unit never comes.
+        differs: Some("waiting for devices"),
+    },
     case(
         "ext4-again-wipe",
         "mkfs.ext4 -q -L data /dev/sda",
