@@ -50,7 +50,9 @@ fn by_socket(socket: &Path, names: &BTreeSet<String>) -> io::Result<Vec<Unit>> {
     let user = nix::unistd::geteuid().to_string();
     // Digits are 0x30 and so on.
     let digits: String = user.chars().flat_map(|digit| ['3', digit]).collect();
-    stream.write_all(format!("\0AUTH EXTERNAL {digits}\r\n").as_bytes())?;
+    // `BEGIN` before the answer, and the question after it: what comes together with `BEGIN` systemd reads, and leaves until something
+    // else wakes it.
+    stream.write_all(format!("\0AUTH EXTERNAL {digits}\r\nBEGIN\r\n").as_bytes())?;
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         let mut byte = [0];
@@ -63,7 +65,6 @@ fn by_socket(socket: &Path, names: &BTreeSet<String>) -> io::Result<Vec<Unit>> {
     if !line.starts_with(b"OK ") {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    stream.write_all(b"BEGIN\r\n")?;
     stream.write_all(&question(names)?)?;
     loop {
         let mut fixed = [0; 16];
@@ -313,13 +314,20 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut read = vec![0; 4096];
             let mut heard = Vec::new();
-            while !heard.ends_with(b"\r\n") {
+            while !heard.ends_with(b"\r\nBEGIN\r\n") {
                 let count = stream.read(&mut read).unwrap();
+                assert!(count > 0, "BEGIN does not come before the answer");
                 heard.extend_from_slice(&read[..count]);
             }
+            stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+            assert!(
+                stream.read(&mut read).is_err(),
+                "the question does not wait for the answer"
+            );
+            stream.set_read_timeout(None).unwrap();
             stream.write_all(b"OK 0123456789abcdef\r\n").unwrap();
             let begun = heard.len();
-            while !heard[begun..].starts_with(b"BEGIN\r\n") || heard.len() < begun + 7 + 16 {
+            while heard.len() < begun + 16 {
                 let count = stream.read(&mut read).unwrap();
                 heard.extend_from_slice(&read[..count]);
             }
