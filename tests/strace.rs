@@ -237,7 +237,7 @@ fn public_copy() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = directory.path().join("ignition-rs");
-    std::fs::copy(BINARY, &copy).unwrap();
+    programs::copy(BINARY, &copy);
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
     (directory, copy)
 }

@@ -246,7 +246,7 @@ fn without_privileges() {
     let desk = Desk::new();
     let disk = Disk::blank(64);
     let copy = desk.beside().join("ignition-rs");
-    std::fs::copy(BINARY, &copy).unwrap();
+    programs::copy(BINARY, &copy);
     let path = desk.write(&json!({"ignition": {"version": "3.4.0"}, "storage": {
         "disks": [{"device": disk.node(), "wipeTable": true, "partitions": [{"number": 1}]}],
         "filesystems": [{"device": format!("{}p1", disk.node()), "format": "ext4"}]}}));

@@ -385,7 +385,7 @@ fn without_privileges_the_plan_says_what_it_does_not_know() {
     let desk = Desk::new();
     let disk = Disk::blank(64);
     let copy = desk.beside().join("ignition-rs");
-    std::fs::copy(BINARY, &copy).unwrap();
+    programs::copy(BINARY, &copy);
     for (path, mode) in [(&copy, 0o755), (&desk.beside().to_path_buf(), 0o755)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }

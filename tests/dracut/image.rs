@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use ignition_rs::sys::Tool;
 
 use super::{has, module};
-use crate::support::programs::{BINARY, Program, privileged, skipped};
+use crate::support::programs::{self, BINARY, Program, privileged, skipped};
 
 /// Where links lead; `-` for what is no link.
 type Content = BTreeMap<String, String>;
@@ -36,7 +36,7 @@ fn make(directory: &Path, modules: &[(&str, &str)], image: &[&str]) -> Option<Co
     }
     let own = lib.join("modules.d/53ignition");
     copy(&module(), &own);
-    fs::copy(BINARY, own.join("ignition")).unwrap();
+    programs::copy(BINARY, own.join("ignition"));
     for name in ["tmp", "image", "over"] {
         fs::create_dir(directory.join(name)).unwrap();
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::module;
-use crate::support::programs::{BINARY, Program, Ran, privileged, skipped};
+use crate::support::programs::{self, BINARY, Program, Ran, privileged, skipped};
 
 /// `$1` is the root. What it has of `/usr` is this machine's; nothing of it is written to.
 const ENTER: &str = r#"
@@ -136,7 +136,7 @@ impl Scene {
             (PathBuf::from(BINARY), "out/ignition"),
             (self.at("out/ignition-kargs-helper"), "fake/ignition-kargs-helper"),
         ] {
-            fs::copy(from, self.at(to)).unwrap();
+            programs::copy(from, self.at(to));
         }
         self.enter("/out/ignition")
             .args(arguments)

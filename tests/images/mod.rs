@@ -241,7 +241,7 @@ fn as_nobody(desk: &Desk, arguments: &[&str], config: &Value) -> Ran {
     // The binary may be in a directory of root's.
     let copy = desk.path("ignition-rs");
     if !copy.exists() {
-        fs::copy(BINARY, &copy).unwrap();
+        programs::copy(BINARY, &copy);
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let nobody = [

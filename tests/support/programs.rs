@@ -10,6 +10,14 @@ use std::time::Duration;
 /// The program under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ignition-rs");
 
+/// Copies a program by another one. If this process had it open for writing, a child that another test's thread starts just then
+/// would hold it open, too, and the kernel would not run it: "Text file busy".
+#[track_caller]
+pub(crate) fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status();
+    assert!(copied.unwrap().success());
+}
+
 /// The only `PATH` that the tools are looked for on.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
