@@ -191,7 +191,9 @@ fn a_failed_machine_of_ec2_loses_its_network() {
     for unit in ["service", "socket"] {
         assert_eq!(
             scene
-                .read(&format!("units/systemd-networkd.{unit}.d/10-conflict-emergency.conf"))
+                .read(&format!(
+                    "units/systemd-networkd.{unit}.d/10-conflict-emergency.conf"
+                ))
                 .unwrap(),
             "[Unit]\nConflicts=emergency.target emergency.service dracut-emergency.service\n"
         );
@@ -283,13 +285,13 @@ fn every_shell_understands_it() {
             "ignition-generator",
             &["/units", "/units.early", "/units.late"],
         ));
-        assert_eq!(scene.tree("units").len(), FIRST.len() + 2, "{shell:?}");
+        assert_eq!(scene.tree("units").len(), FIRST.len() + 3, "{shell:?}");
         // Run again after a daemon-reload that did not empty the directory, it does the same.
         silent(&scene.run_by(
             shell,
             "ignition-generator",
             &["/units", "/units.early", "/units.late"],
         ));
-        assert_eq!(scene.tree("units").len(), FIRST.len() + 2, "{shell:?}");
+        assert_eq!(scene.tree("units").len(), FIRST.len() + 3, "{shell:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
 use nix::errno::Errno;
@@ -64,6 +65,13 @@ pub struct ImageFile {
     sector_size: u32,
     identity: String,
 }
+
+/// How often an image that somebody has locked is tried. What a run that was killed had just started holds the lock until it has
+/// become another program.
+const LOCK_TRIES: u32 = 10;
+
+/// The time between.
+const LOCK_AGAIN: Duration = Duration::from_millis(100);
 
 impl ImageFile {
     /// Opens an image. Without a sector size, that of its partition table counts, else 512.
@@ -134,7 +142,6 @@ impl ImageFile {
                 source: errno.into(),
             },
         };
-        flock(&self.file).map_err(failed)?;
         let all = libc::flock {
             l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
             l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
@@ -142,8 +149,18 @@ impl ImageFile {
             l_len: 0,
             l_pid: 0,
         };
-        fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all)).map_err(failed)?;
-        Ok(())
+        let mut tries = 1;
+        loop {
+            let locked = flock(&self.file).and_then(|()| fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all)));
+            match locked {
+                Ok(_) => return Ok(()),
+                Err(Errno::EWOULDBLOCK | Errno::EACCES) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_AGAIN);
+                }
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
     }
 
     /// Opens the same file once more: a loop device that a killed run leaves must not keep the lock.
