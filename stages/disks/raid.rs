@@ -115,28 +115,13 @@ fn plan_array(steps: &mut Steps<'_>, raid: &Raid, place: &Pointer) -> Result<(),
         spares,
         options: raid.options.clone(),
     };
-    let there = is_there(steps.devices(), &create, &members, place)?;
-    if let There::Unseen { why } = there {
-        let create = DeviceAction::Array(ArrayAction::CreateArray(create));
-        return steps.push(create, Change::Unknown { why }, place);
-    }
-    if matches!(there, There::Same) {
-        let assemble = |stop| {
-            DeviceAction::Array(ArrayAction::AssembleArray(AssembleArray {
-                name: raid.name.clone(),
-                nodes,
-                stop,
-            }))
-        };
-        let (stop, change) = match running(steps.devices(), &raid.name, &members, place)? {
-            Running::AsNamed => {
-                let reason = "it has this name, this level and these members, and runs".to_owned();
-                (None, Change::Keep { reason })
-            }
-            Running::Not => (None, modify("starts it: name, level and members are these")),
-            Running::As(node) => (Some(node), modify("starts it under its name")),
-        };
-        return steps.push(assemble(stop), change, place);
+    match is_there(steps.devices(), &create, &members, place)? {
+        There::Same => return start(steps, raid, nodes, &members, place),
+        There::Unseen { why } => {
+            let create = DeviceAction::Array(ArrayAction::CreateArray(create));
+            return steps.push(create, Change::Unknown { why }, place);
+        }
+        There::Other => {}
     }
     let mut lost = Vec::new();
     for (index, member) in members.iter().enumerate() {
@@ -157,6 +142,30 @@ fn plan_array(steps: &mut Steps<'_>, raid: &Raid, place: &Pointer) -> Result<(),
     let lost = (!lost.is_empty()).then(|| lost.join("; "));
     let create = DeviceAction::Array(ArrayAction::CreateArray(create));
     steps.push(create, overwritten(lost, false), place)
+}
+
+/// Starts an array that is there, if it does not run under its name.
+fn start(
+    steps: &mut Steps<'_>,
+    raid: &Raid,
+    nodes: Vec<String>,
+    members: &[Device],
+    place: &Pointer,
+) -> Result<(), PlanError> {
+    let (stop, change) = match running(steps.devices(), &raid.name, members, place)? {
+        Running::AsNamed => {
+            let reason = "it has this name, this level and these members, and runs".to_owned();
+            (None, Change::Keep { reason })
+        }
+        Running::Not => (None, modify("starts it: name, level and members are these")),
+        Running::As(node) => (Some(node), modify("starts it under its name")),
+    };
+    let assemble = ArrayAction::AssembleArray(AssembleArray {
+        name: raid.name.clone(),
+        nodes,
+        stop,
+    });
+    steps.push(DeviceAction::Array(assemble), change, place)
 }
 
 fn modify(what: &str) -> Change {

@@ -267,4 +267,24 @@ mod tests {
         assert_ne!(image.identity_at(0), other.identity_at(0));
         assert_ne!(image.identity_at(0), image.identity_at(512));
     }
+
+    /// Seen under load: what a killed run had just started still held the lock, and the next run was refused.
+    #[test]
+    fn a_lock_that_is_given_back_soon_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("image");
+        File::create(&path).unwrap().set_len(8 << 20).unwrap();
+        let open = || ImageFile::open(&path, vec!["/dev/vda".to_owned()], None, true).unwrap();
+        let held = open();
+        held.lock().unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_AGAIN * 2);
+            drop(held);
+        });
+        open().lock().unwrap();
+        holder.join().unwrap();
+        let held = open();
+        held.lock().unwrap();
+        assert!(matches!(open().lock(), Err(OpenError::InUse { .. })));
+    }
 }
